@@ -1,0 +1,83 @@
+#include "kernels/core/device.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "kernels/core/build.h"
+#include "kernels/core/check.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cuda/runtime.h"
+
+namespace kernels {
+namespace {
+
+constexpr std::size_t GiB = std::size_t{1} << 30;
+constexpr std::size_t alignment = 512;  // the segments of a parameter buffer start on such bounds
+
+Device this_cpu() {
+  const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)), page = static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
+  return {.kind = DeviceKind::cpu, .name = "cpu", .multiprocessors = cpu::threads(), .memory = pages * page};
+}
+
+// Data sheets: capability, SMs, the shared memory one block can opt in to, board memory.
+std::vector<Device> made_up_devices() {
+  const auto gpu = [](const char* name, int capability, int sms, std::size_t shared_kib, std::size_t memory_gib) {
+    return Device{.kind = DeviceKind::cuda, .name = name, .capability = capability, .multiprocessors = sms,
+                  .shared_memory = shared_kib << 10, .memory = memory_gib * GiB, .present = false};
+  };
+  return {gpu("h100-80", 90, 132, 227, 80), gpu("h200-141", 90, 132, 227, 141), gpu("a100-80", 80, 108, 163, 80),
+          gpu("a100-40", 80, 108, 163, 40), gpu("l4-24", 89, 58, 99, 24), gpu("rtx4090-24", 89, 128, 99, 24)};
+}
+
+}  // namespace
+
+const std::vector<Device>& devices() {
+  static const std::vector<Device> all = [] {
+    std::vector<Device> found{this_cpu()};
+    if constexpr (with_cuda) {
+      for (Device& device : cuda::devices()) found.push_back(std::move(device));
+    }
+    return found;
+  }();
+  return all;
+}
+
+std::string why_no_cuda() {
+  if constexpr (with_cuda) return cuda::why_none();
+  return "this build has no CUDA code: configure with -DMAE_CUDA=ON where nvcc is installed";
+}
+
+Device find_device(const std::string& name) {
+  std::string choices;
+  for (const Device& device : devices()) {
+    const std::string kind = name_of(device.kind);
+    if (name == kind || name == kind + ":" + std::to_string(device.index)) return device;
+    choices += kind + (device.kind == DeviceKind::cuda ? ":" + std::to_string(device.index) : "") + ", ";
+  }
+  for (const Device& device : made_up_devices()) {
+    if (name == device.name) return device;
+    choices += device.name + ", ";
+  }
+  if (name.starts_with("cuda")) throw Error("there is no such device: " + why_no_cuda(), name, "--device cpu");
+  throw Error("there is no such device", name, "one of " + choices.substr(0, choices.size() - 2));
+}
+
+void* allocate(const Device& device, std::size_t bytes) {
+  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+  if constexpr (with_cuda) {
+    if (device.kind == DeviceKind::cuda) return cuda::allocate(device, rounded);
+  }
+  void* data = std::aligned_alloc(alignment, rounded > 0 ? rounded : alignment);
+  if (!data) throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted", device.name, "a smaller --micro-batch");
+  return data;
+}
+
+void release(const Device& device, void* data) noexcept {
+  if constexpr (with_cuda) {
+    if (device.kind == DeviceKind::cuda) return cuda::release(data);
+  }
+  std::free(data);
+}
+
+}  // namespace kernels

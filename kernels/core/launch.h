@@ -1,0 +1,81 @@
+// The kernel contract.
+//
+// A kernel is an argument struct with
+//     static constexpr const char* kernel = "layernorm_forward";
+//     template <class F> void fields(F f) const;      // f(name, view, role) for every view
+// and, for all devices, two functions:
+//     void validate(const Args&);                     // throws Error: kernel, shapes, what is wrong
+//     Cost cost(const Args&);
+// Each device gives a constexpr table of rows; rows_of<Args>(kind) hands it out. launch() takes the first row that does
+// not refuse. A row can be forced by name, for one launch or on the stream; then a refusal is an error with its reason.
+//
+// Promises of every row: inputs are never written; every element of an output is written; sums are f32 or better; the
+// same inputs give the same bits; it never allocates and never synchronises.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "kernels/core/check.h"
+#include "kernels/core/stream.h"
+
+namespace kernels {
+
+template <class Args> struct Variant {
+  const char* name;                                               // "reference", "fast", "openblas"
+  const char* (*refuses)(const Device&, const Args&);             // nullptr, or why not
+  std::size_t (*workspace)(const Device&, const Args&) = nullptr; // bytes of scratch; nullptr for none
+  void (*run)(Stream&, const Args&, void* scratch) = nullptr;
+  bool deterministic = true;
+};
+template <class Args> using Rows = std::span<const Variant<Args>>;
+
+/// The table of one device kind, best row first; empty where the kernel has none there. Defined beside validate().
+template <class Args> Rows<Args> rows_of(DeviceKind kind);
+
+/// Whether a gradient is written or added to what is there.
+enum class Write { overwrite, accumulate };
+constexpr Role role_of(Write write) { return write == Write::overwrite ? Role::output : Role::updated; }
+
+std::string describe(const char* kernel, const std::vector<Field>& fields);
+
+template <class Args> std::vector<Field> fields_of(const Args& args) {
+  std::vector<Field> fields;
+  args.fields([&](const char* name, const View& view, Role role) {
+    if (view) fields.push_back({name, view, role});
+  });
+  return fields;
+}
+
+/// Throws Error "layernorm_forward: <what> (x f32 (64, 768), gamma f32 (767))" unless ok.
+template <class Args> void require(bool ok, const Args& args, const char* what) {
+  if (!ok) throw Error(what, describe(Args::kernel, fields_of(args)));
+}
+
+template <class Args> const Variant<Args>& choose(const Device& device, const Args& args, const std::string& row = {}) {
+  std::string reasons;
+  for (const Variant<Args>& variant : rows_of<Args>(device.kind)) {
+    if (!row.empty() && row != variant.name) continue;
+    const char* reason = variant.refuses ? variant.refuses(device, args) : nullptr;
+    if (!reason) return variant;
+    reasons += std::string(reasons.empty() ? "" : "; ") + variant.name + ": " + reason;
+  }
+  const std::string where = describe(Args::kernel, fields_of(args));
+  if (reasons.empty() && !row.empty()) throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
+  if (reasons.empty()) throw Error(std::string("this kernel has no row on ") + name_of(device.kind), where, "--device cpu");
+  throw Error("every row refuses: " + reasons, where);
+}
+
+/// Validates, picks a row, and queues it. Throws Error; asynchronous on cuda.
+template <class Args> void launch(Stream& stream, const Args& args, const std::string& row = {}) {
+  validate(args);
+  const std::string* forced = row.empty() ? stream.forced(Args::kernel) : &row;
+  const Variant<Args>& variant = choose(stream.device(), args, forced ? *forced : row);
+  const std::size_t bytes = variant.workspace ? variant.workspace(stream.device(), args) : 0;
+  if (stream.observer) stream.observer({Args::kernel, variant.name, cost(args), bytes, fields_of(args)});
+  void* scratch = bytes ? stream.scratch(bytes, Args::kernel, variant.name) : nullptr;
+  if (!stream.dry()) variant.run(stream, args, scratch);
+}
+
+}  // namespace kernels

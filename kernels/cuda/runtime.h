@@ -1,0 +1,34 @@
+// The CUDA runtime as the rest of the engine sees it: opaque handles, no CUDA header. Defined in runtime.cu, which is
+// built only where nvcc is; callers stand behind `if constexpr (with_cuda)`. Every function throws Error on failure.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/core/device.h"
+
+namespace kernels::cuda {
+
+std::vector<Device> devices();
+std::string why_none();  // the driver's words; empty if there is a device
+
+void* allocate(const Device& device, std::size_t bytes);
+void release(void* data) noexcept;
+
+void* create_stream(int device);
+void destroy_stream(void* stream) noexcept;
+void synchronize(void* stream);
+void copy(void* stream, void* destination, const void* source, std::size_t bytes);
+
+void* create_event();
+void destroy_event(void* event) noexcept;
+void record_event(void* event, void* stream);
+double milliseconds_between(void* earlier, void* later);  // waits for both
+
+void* capture(void* stream, const std::function<void()>& work);
+void destroy_graph(void* graph) noexcept;
+void replay(void* graph, void* stream);
+
+}  // namespace kernels::cuda

@@ -1,0 +1,43 @@
+# One binary a layer, one ctest a file: the file's Catch tag ([#name], given by -#) selects its cases.
+find_package(Catch2 REQUIRED)
+add_library(catch_main OBJECT tests/support/catch_main.cpp)  # compiled once, without sanitizers: the slowest file of all
+target_link_libraries(catch_main PUBLIC Catch2::Catch2)
+
+set(catch_flags "-#")
+if(Catch2_VERSION VERSION_LESS 3)
+  list(APPEND catch_flags -w NoTests)
+else()
+  list(APPEND catch_flags -w UnmatchedTestSpec)
+endif()
+
+# mae_tests(layer LINKS targets): tests/<layer>/test_*.cpp -> binary test_<layer>, tests <layer>.<file>
+function(mae_tests layer)
+  cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS tests/${layer}/test_*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${layer} ${sources} $<TARGET_OBJECTS:catch_main>)
+  file(GLOB helpers CONFIGURE_DEPENDS tests/support/*.cpp)
+  list(FILTER helpers EXCLUDE REGEX "catch_main")
+  target_sources(test_${layer} PRIVATE ${helpers})
+  target_link_libraries(test_${layer} PRIVATE ${ARG_LINKS} Catch2::Catch2)
+  target_compile_definitions(test_${layer} PRIVATE MAE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MAE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  foreach(source IN LISTS sources)
+    get_filename_component(file ${source} NAME_WE)
+    string(REGEX REPLACE "^test_" "" short ${file})
+    add_test(NAME ${layer}.${short} COMMAND test_${layer} ${catch_flags} "[#${file}]")
+    # a file says its labels in a line `// labels: slow golden`; without one it is `cpu`
+    file(STRINGS ${source} labels REGEX "^// labels: " LIMIT_COUNT 1)
+    string(REGEX REPLACE "^// labels: " "" labels "${labels}")
+    string(REPLACE " " ";" labels "cpu ${labels}")
+    set_tests_properties(${layer}.${short} PROPERTIES LABELS "${labels}" TIMEOUT 1200)
+  endforeach()
+endfunction()
+
+mae_tests(kernels LINKS mae_kernels)
+mae_tests(engine LINKS mae_engine)
+mae_tests(mae LINKS mae_model)
+if(TARGET mae_apps)
+  mae_tests(apps LINKS mae_apps)
+endif()
