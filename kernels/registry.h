@@ -1,0 +1,16 @@
+// Every kernel there is, so that tests, bench and `mae devices` find a new one without being told.
+#pragma once
+
+#include "kernels/layernorm.h"
+
+namespace kernels {
+
+template <class... Args> struct KernelList {};
+using AllKernels = KernelList<LayerNormForward, LayerNormBackward>;
+
+/// visit.operator()<Args>() for every kernel, in order.
+template <class Visitor, class... Args> void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
+  (visit.template operator()<Args>(), ...);
+}
+
+}  // namespace kernels
