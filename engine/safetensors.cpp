@@ -60,12 +60,20 @@ std::vector<std::int64_t> integers(const Json& entry, const char* key, const Pla
   return values;
 }
 
+std::uint64_t bytes_of(kernels::DType dtype, const std::vector<std::int64_t>& shape, const Place& place) {
+  if (shape.size() > max_rank)
+    place.refuse(fmt::format("has {} dimensions, at most {} are supported", shape.size(), max_rank), {});
+  std::uint64_t bytes = kernels::size_of(dtype);
+  for (const std::int64_t size : shape)
+    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes))
+      place.refuse(fmt::format("shape ({}) has a negative size or overflows 64 bits", fmt::join(shape, ", ")));
+  return bytes;
+}
+
 TensorEntry parse_entry(const Json& json, const std::string& file) {
   const Place place{file, json.key};
   if (json.kind != Json::Kind::object) place.refuse("is described by something else than a JSON object");
   TensorEntry entry{.name = json.key, .dtype = dtype_of_entry(json, place), .shape = integers(json, "shape", place)};
-  if (entry.shape.size() > max_rank)
-    place.refuse(fmt::format("has {} dimensions, at most {} are read", entry.shape.size(), max_rank), {});
   const std::vector<std::int64_t> offsets = integers(json, "data_offsets", place);
   if (offsets.size() != 2) place.refuse(fmt::format("has {} data_offsets instead of 2", offsets.size()));
   if (json.items.size() != 3) place.refuse("has a field that is none of dtype, shape, data_offsets");
@@ -74,10 +82,7 @@ TensorEntry parse_entry(const Json& json, const std::string& file) {
   entry.end = static_cast<std::uint64_t>(offsets[1]);
   if (entry.end < entry.begin)
     place.refuse(fmt::format("ends at byte {}, before its begin {}", entry.end, entry.begin));
-  std::uint64_t bytes = kernels::size_of(entry.dtype);
-  for (const std::int64_t size : entry.shape)
-    if (__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes))
-      place.refuse(fmt::format("shape ({}) has a size that overflows 64 bits", fmt::join(entry.shape, ", ")));
+  const std::uint64_t bytes = bytes_of(entry.dtype, entry.shape, place);
   if (entry.end - entry.begin != bytes)
     place.refuse(fmt::format("{} ({}) needs {} bytes, its data_offsets span {}", file_name_of(entry.dtype),
                              fmt::join(entry.shape, ", "), bytes, entry.end - entry.begin));
@@ -98,7 +103,7 @@ Metadata parse_metadata(const Json& json, const std::string& file) {
 /// Every byte of the data belongs to one tensor.
 void check_layout(std::vector<TensorEntry>& tensors, std::uint64_t data_bytes, const std::string& file) {
   std::stable_sort(tensors.begin(), tensors.end(),
-            [](const auto& a, const auto& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+                   [](const auto& a, const auto& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   std::uint64_t previous = 0;
   for (const TensorEntry& t : tensors) {
     const Place place{file, t.name};
@@ -200,10 +205,10 @@ void write_safetensors(const std::string& path, const Metadata& metadata, const 
   std::vector<TensorEntry> entries;
   std::uint64_t end = 0;
   for (const TensorToWrite* t : order) {
-    std::uint64_t bytes = kernels::size_of(t->dtype);  // may wrap around: parse_header below refuses that
-    for (const std::int64_t size : t->shape) bytes *= static_cast<std::uint64_t>(size);
-    if (bytes > 0 && t->data == nullptr) Place{path, t->name}.refuse("has no data to write", {});
-    if (t->name == metadata_key) Place{path, t->name}.refuse("has a name that safetensors keeps for itself", {});
+    const Place place{path, t->name};
+    const std::uint64_t bytes = bytes_of(t->dtype, t->shape, place);
+    if (bytes > 0 && t->data == nullptr) place.refuse("has no data to write", {});
+    if (t->name == metadata_key) place.refuse("has a name that safetensors keeps for itself", {});
     entries.push_back({.name = t->name, .dtype = t->dtype, .shape = t->shape, .begin = end, .end = end + bytes});
     end += bytes;
   }
