@@ -79,7 +79,9 @@ TEST_CASE("three AdamW steps and ten losses equal PyTorch") {
     GoldenModel g(golden, session);
     const AdamWOptions options{.beta1 = golden.number("beta1"), .beta2 = golden.number("beta2"), .eps = golden.number("adam_eps"),
                                .weight_decay = golden.number("weight_decay")};
-    TrainStep step(session.stream, g.model.parameters(), options, golden.values("lr"), g.program());
+    Workspace workspace(session.stream, session.type);
+    TrainStep step(workspace, g.model.parameters(), options, golden.values("lr"), g.program());
+    workspace.reserve();
     std::vector<double> losses;
     for (int s = 0; s < 10; ++s) {
       step.micro_batch(true);
