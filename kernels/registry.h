@@ -2,11 +2,17 @@
 #pragma once
 
 #include "kernels/layernorm.h"
+#include "kernels/masking.h"
 
 namespace kernels {
 
 template <class... Args> struct KernelList {};
-using AllKernels = KernelList<LayerNormForward, LayerNormBackward>;
+// clang-format off: one name a line
+using AllKernels = KernelList<
+    LayerNormForward,
+    LayerNormBackward,
+    MaskRanks>;
+// clang-format on
 
 /// visit.operator()<Args>() for every kernel, in order.
 template <class Visitor, class... Args> void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
