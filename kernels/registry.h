@@ -3,6 +3,7 @@
 
 #include "kernels/layernorm.h"
 #include "kernels/masking.h"
+#include "kernels/tokens.h"
 
 namespace kernels {
 
@@ -11,7 +12,15 @@ template <class... Args> struct KernelList {};
 using AllKernels = KernelList<
     LayerNormForward,
     LayerNormBackward,
-    MaskRanks>;
+    MaskRanks,
+    Patchify,
+    Unpatchify,
+    TokenGatherForward,
+    TokenGatherBackward,
+    TokenEmbedForward,
+    TokenEmbedBackward,
+    TokenScatterForward,
+    TokenScatterBackward>;
 // clang-format on
 
 /// visit.operator()<Args>() for every kernel, in order.
