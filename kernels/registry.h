@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/layernorm.h"
+#include "kernels/loss.h"
 #include "kernels/masking.h"
 #include "kernels/tokens.h"
 
@@ -12,6 +13,8 @@ template <class... Args> struct KernelList {};
 using AllKernels = KernelList<
     LayerNormForward,
     LayerNormBackward,
+    MaskedMseForward,
+    MaskedMseBackward,
     MaskRanks,
     Patchify,
     Unpatchify,
