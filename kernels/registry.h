@@ -2,11 +2,15 @@
 #pragma once
 
 #include "kernels/layernorm.h"
+#include "kernels/matmul.h"
 
 namespace kernels {
 
 template <class... Args> struct KernelList {};
-using AllKernels = KernelList<LayerNormForward, LayerNormBackward>;
+using AllKernels = KernelList<  //
+    LayerNormForward,             //
+    LayerNormBackward,            //
+    MatMul>;
 
 /// visit.operator()<Args>() for every kernel, in order.
 template <class Visitor, class... Args> void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
