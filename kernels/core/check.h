@@ -12,7 +12,9 @@ class Error : public std::runtime_error {
  public:
   explicit Error(const std::string& what, std::string where = {}, std::string advice = {})
       : std::runtime_error(where.empty() ? what : where + ": " + what),
-        fact_(what), where_(std::move(where)), advice_(std::move(advice)) {}
+        fact_(what),
+        where_(std::move(where)),
+        advice_(std::move(advice)) {}
 
   const std::string& fact() const { return fact_; }
   const std::string& where() const { return where_; }

@@ -16,18 +16,24 @@ constexpr std::size_t GiB = std::size_t{1} << 30;
 constexpr std::size_t alignment = 512;  // the segments of a parameter buffer start on such bounds
 
 Device this_cpu() {
-  const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)), page = static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
+  const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)),
+             page = static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
   return {.kind = DeviceKind::cpu, .name = "cpu", .multiprocessors = cpu::threads(), .memory = pages * page};
 }
 
 // Data sheets: capability, SMs, the shared memory one block can opt in to, board memory.
 std::vector<Device> made_up_devices() {
   const auto gpu = [](const char* name, int capability, int sms, std::size_t shared_kib, std::size_t memory_gib) {
-    return Device{.kind = DeviceKind::cuda, .name = name, .capability = capability, .multiprocessors = sms,
-                  .shared_memory = shared_kib << 10, .memory = memory_gib * GiB, .present = false};
+    return Device{.kind = DeviceKind::cuda,
+                  .name = name,
+                  .capability = capability,
+                  .multiprocessors = sms,
+                  .shared_memory = shared_kib << 10,
+                  .memory = memory_gib * GiB,
+                  .present = false};
   };
   return {gpu("h100-80", 90, 132, 227, 80), gpu("h200-141", 90, 132, 227, 141), gpu("a100-80", 80, 108, 163, 80),
-          gpu("a100-40", 80, 108, 163, 40), gpu("l4-24", 89, 58, 99, 24), gpu("rtx4090-24", 89, 128, 99, 24)};
+          gpu("a100-40", 80, 108, 163, 40), gpu("l4-24", 89, 58, 99, 24),       gpu("rtx4090-24", 89, 128, 99, 24)};
 }
 
 }  // namespace
@@ -69,7 +75,8 @@ void* allocate(const Device& device, std::size_t bytes) {
     if (device.kind == DeviceKind::cuda) return cuda::allocate(device, rounded);
   }
   void* data = std::aligned_alloc(alignment, rounded > 0 ? rounded : alignment);
-  if (!data) throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted", device.name, "a smaller --micro-batch");
+  if (!data)
+    throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted", device.name, "a smaller --micro-batch");
   return data;
 }
 

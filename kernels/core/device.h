@@ -14,12 +14,12 @@ constexpr const char* name_of(DeviceKind kind) { return kind == DeviceKind::cpu 
 struct Device {
   DeviceKind kind = DeviceKind::cpu;
   std::string name = "cpu";
-  int index = 0;                   // which of its kind
-  int capability = 0;              // cuda: 90 for 9.0
-  int multiprocessors = 0;         // cuda: SMs; cpu: threads of the one pool
-  std::size_t shared_memory = 0;   // cuda: bytes one block can ask for
-  std::size_t memory = 0;          // bytes
-  bool present = true;             // false: made up, for planning only
+  int index = 0;                  // which of its kind
+  int capability = 0;             // cuda: 90 for 9.0
+  int multiprocessors = 0;        // cuda: SMs; cpu: threads of the one pool
+  std::size_t shared_memory = 0;  // cuda: bytes one block can ask for
+  std::size_t memory = 0;         // bytes
+  bool present = true;            // false: made up, for planning only
 };
 
 /// The devices of this machine, the CPU first.

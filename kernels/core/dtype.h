@@ -12,13 +12,17 @@ enum class DType : std::uint8_t { f64, f32, bf16, i32, u32, u16, u8 };
 
 constexpr std::size_t size_of(DType t) {
   switch (t) {
-    case DType::f64: return 8;
+    case DType::f64:
+      return 8;
     case DType::f32:
     case DType::i32:
-    case DType::u32: return 4;
+    case DType::u32:
+      return 4;
     case DType::bf16:
-    case DType::u16: return 2;
-    case DType::u8: return 1;
+    case DType::u16:
+      return 2;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
@@ -33,26 +37,48 @@ constexpr bool is_floating(DType t) { return t == DType::f64 || t == DType::f32 
 /// The type in which sums and statistics of data of type `t` are kept: f64 for f64, else f32.
 constexpr DType statistics_of(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
 
-template <class T> inline constexpr DType dtype_of = DType::f64;
-template <> inline constexpr DType dtype_of<float> = DType::f32;
-template <> inline constexpr DType dtype_of<bf16> = DType::bf16;
-template <> inline constexpr DType dtype_of<std::int32_t> = DType::i32;
-template <> inline constexpr DType dtype_of<std::uint32_t> = DType::u32;
-template <> inline constexpr DType dtype_of<std::uint16_t> = DType::u16;
-template <> inline constexpr DType dtype_of<std::uint8_t> = DType::u8;
+template <class T>
+inline constexpr DType dtype_of = DType::f64;
+template <>
+inline constexpr DType dtype_of<float> = DType::f32;
+template <>
+inline constexpr DType dtype_of<bf16> = DType::bf16;
+template <>
+inline constexpr DType dtype_of<std::int32_t> = DType::i32;
+template <>
+inline constexpr DType dtype_of<std::uint32_t> = DType::u32;
+template <>
+inline constexpr DType dtype_of<std::uint16_t> = DType::u16;
+template <>
+inline constexpr DType dtype_of<std::uint8_t> = DType::u8;
 
 /// C++ twin of statistics_of: the type that reference rows compute in.
-template <class T> struct StatisticsOf { using type = float; };
-template <> struct StatisticsOf<double> { using type = double; };
-template <class T> using Statistics = typename StatisticsOf<T>::type;
+template <class T>
+struct StatisticsOf {
+  using type = float;
+};
+template <>
+struct StatisticsOf<double> {
+  using type = double;
+};
+template <class T>
+using Statistics = typename StatisticsOf<T>::type;
 
 /// Calls f(T{}) with the C++ type of a floating dtype; f64, f32 and bf16 only (validate has refused all else).
-template <class F> void visit_floating(DType t, F&& f) {
+template <class F>
+void visit_floating(DType t, F&& f) {
   switch (t) {
-    case DType::f64: f(double{}); break;
-    case DType::f32: f(float{}); break;
-    case DType::bf16: f(bf16{}); break;
-    default: break;
+    case DType::f64:
+      f(double{});
+      break;
+    case DType::f32:
+      f(float{});
+      break;
+    case DType::bf16:
+      f(bf16{});
+      break;
+    default:
+      break;
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // A kernel is an argument struct with
 //     static constexpr const char* kernel = "layernorm_forward";
-//     template <class F> void fields(F f) const;      // f(name, view, role) for every view
+//     template <class Self, class F> static void fields(Self& a, F f);   // f(name, a.view, role) for every view
 // and, for all devices, two functions:
 //     void validate(const Args&);                     // throws Error: kernel, shapes, what is wrong
 //     Cost cost(const Args&);
@@ -22,17 +22,20 @@
 
 namespace kernels {
 
-template <class Args> struct Variant {
-  const char* name;                                               // "reference", "fast", "openblas"
-  const char* (*refuses)(const Device&, const Args&);             // nullptr, or why not
-  std::size_t (*workspace)(const Device&, const Args&) = nullptr; // bytes of scratch; nullptr for none
+template <class Args>
+struct Variant {
+  const char* name;                                                // "reference", "fast", "openblas"
+  const char* (*refuses)(const Device&, const Args&);              // nullptr, or why not
+  std::size_t (*workspace)(const Device&, const Args&) = nullptr;  // bytes of scratch; nullptr for none
   void (*run)(Stream&, const Args&, void* scratch) = nullptr;
   bool deterministic = true;
 };
-template <class Args> using Rows = std::span<const Variant<Args>>;
+template <class Args>
+using Rows = std::span<const Variant<Args>>;
 
 /// The table of one device kind, best row first; empty where the kernel has none there. Defined beside validate().
-template <class Args> Rows<Args> rows_of(DeviceKind kind);
+template <class Args>
+Rows<Args> rows_of(DeviceKind kind);
 
 /// Whether a gradient is written or added to what is there.
 enum class Write { overwrite, accumulate };
@@ -40,20 +43,32 @@ constexpr Role role_of(Write write) { return write == Write::overwrite ? Role::o
 
 std::string describe(const char* kernel, const std::vector<Field>& fields);
 
-template <class Args> std::vector<Field> fields_of(const Args& args) {
+template <class Args>
+std::vector<Field> fields_of(const Args& args) {
   std::vector<Field> fields;
-  args.fields([&](const char* name, const View& view, Role role) {
+  Args::fields(args, [&](const char* name, const View& view, Role role) {
     if (view) fields.push_back({name, view, role});
   });
   return fields;
 }
 
+/// Bytes of all views, those that are read and written counted twice: the floor of a kernel that touches each once.
+template <class Args>
+double field_bytes(const Args& args) {
+  double bytes = 0;
+  Args::fields(
+      args, [&](const char*, const View& view, Role role) { bytes += view.bytes() * (role == Role::updated ? 2 : 1); });
+  return bytes;
+}
+
 /// Throws Error "layernorm_forward: <what> (x f32 (64, 768), gamma f32 (767))" unless ok.
-template <class Args> void require(bool ok, const Args& args, const char* what) {
+template <class Args>
+void require(bool ok, const Args& args, const char* what) {
   if (!ok) throw Error(what, describe(Args::kernel, fields_of(args)));
 }
 
-template <class Args> const Variant<Args>& choose(const Device& device, const Args& args, const std::string& row = {}) {
+template <class Args>
+const Variant<Args>& choose(const Device& device, const Args& args, const std::string& row = {}) {
   std::string reasons;
   for (const Variant<Args>& variant : rows_of<Args>(device.kind)) {
     if (!row.empty() && row != variant.name) continue;
@@ -62,13 +77,16 @@ template <class Args> const Variant<Args>& choose(const Device& device, const Ar
     reasons += std::string(reasons.empty() ? "" : "; ") + variant.name + ": " + reason;
   }
   const std::string where = describe(Args::kernel, fields_of(args));
-  if (reasons.empty() && !row.empty()) throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
-  if (reasons.empty()) throw Error(std::string("this kernel has no row on ") + name_of(device.kind), where, "--device cpu");
+  if (reasons.empty() && !row.empty())
+    throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
+  if (reasons.empty())
+    throw Error(std::string("this kernel has no row on ") + name_of(device.kind), where, "--device cpu");
   throw Error("every row refuses: " + reasons, where);
 }
 
 /// Validates, picks a row, and queues it. Throws Error; asynchronous on cuda.
-template <class Args> void launch(Stream& stream, const Args& args, const std::string& row = {}) {
+template <class Args>
+void launch(Stream& stream, const Args& args, const std::string& row = {}) {
   validate(args);
   const std::string* forced = row.empty() ? stream.forced(Args::kernel) : &row;
   const Variant<Args>& variant = choose(stream.device(), args, forced ? *forced : row);

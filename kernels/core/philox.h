@@ -17,9 +17,15 @@ enum class Purpose : std::uint32_t { mask = 1, crop = 2, flip = 3, shuffle = 4, 
 
 inline constexpr std::uint32_t whole_batch = 0xffffffffu;  // the `sample` of draws made once for a batch
 
-struct PhiloxKey { std::uint32_t seed, purpose; };
-struct PhiloxCounter { std::uint32_t block, subindex, sample, time; };
-struct PhiloxWords { std::uint32_t w[4]; };
+struct PhiloxKey {
+  std::uint32_t seed, purpose;
+};
+struct PhiloxCounter {
+  std::uint32_t block, subindex, sample, time;
+};
+struct PhiloxWords {
+  std::uint32_t w[4];
+};
 
 MAE_HOST_DEVICE inline PhiloxWords philox(PhiloxCounter c, PhiloxKey k) {
   std::uint32_t x0 = c.block, x1 = c.subindex, x2 = c.sample, x3 = c.time;

@@ -65,8 +65,9 @@ void Stream::lend_scratch(void* data, std::size_t bytes) {
 void* Stream::scratch(std::size_t bytes, const char* kernel, const char* row) {
   if (bytes > scratch_wanted_) scratch_wanted_ = bytes;
   if (dry() || bytes <= scratch_bytes_) return scratch_;
-  throw Error("needs " + std::to_string(bytes) + " bytes of scratch, the stream was lent " + std::to_string(scratch_bytes_),
-              std::string(kernel) + "=" + row, "lend_scratch at least what a dry stream's scratch_wanted() says");
+  throw Error(
+      "needs " + std::to_string(bytes) + " bytes of scratch, the stream was lent " + std::to_string(scratch_bytes_),
+      std::string(kernel) + "=" + row, "lend_scratch at least what a dry stream's scratch_wanted() says");
 }
 
 Event::Event(const Device& device) : kind_(device.kind) {

@@ -55,6 +55,7 @@ class Stream {
   /// From now on `kernel` runs the row called `row`; an empty row takes the choice back. Checked at the launch.
   void force(const std::string& kernel, const std::string& row);
   const std::string* forced(const char* kernel) const;
+  void copy_choices(const Stream& other) { forced_ = other.forced_; }
 
   /// Scratch for rows. Without an owner's buffer of at least the bytes asked for, eager launches throw.
   void lend_scratch(void* data, std::size_t bytes);

@@ -54,8 +54,14 @@ struct View {
   /// Bytes of the elements themselves, without the padding between rows.
   double bytes() const { return static_cast<double>(shape.count()) * static_cast<double>(size_of(dtype)); }
 
-  template <class T> T* as() const { return static_cast<T*>(data); }
-  template <class T> T* row(std::int64_t r) const { return static_cast<T*>(data) + r * row_stride; }
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data);
+  }
+  template <class T>
+  T* row(std::int64_t r) const {
+    return static_cast<T*>(data) + r * row_stride;
+  }
 };
 
 /// A view of contiguous rows, or of rows `row_stride` elements apart.

@@ -19,7 +19,8 @@ inline int threads() {
 
 /// body(i) for i in [0, count), shared out in contiguous runs. Bodies must not depend on each other, so the result does
 /// not depend on the number of threads; a sum over i belongs in fixed blocks that are added in order afterwards.
-template <class F> void parallel_for(std::int64_t count, F&& body) {
+template <class F>
+void parallel_for(std::int64_t count, F&& body) {
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) if (count > 1)
 #endif

@@ -23,7 +23,8 @@ struct Grid {
 /// The one way to start a kernel: kernels/cuda has no <<<>>> outside this function.
 template <class... Parameters, class... Arguments>
 void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Arguments... arguments) {
-  kernel<<<grid.blocks, grid.threads, grid.shared, static_cast<cudaStream_t>(stream.native())>>>(Parameters(arguments)...);
+  kernel<<<grid.blocks, grid.threads, grid.shared, static_cast<cudaStream_t>(stream.native())>>>(
+      Parameters(arguments)...);
   check(cudaGetLastError(), "kernel launch");
 }
 
@@ -35,18 +36,28 @@ __device__ inline float warp_sum(float value) {
   return value;
 }
 
+/// Static shared memory: Count elements of T. The Id keeps two arrays of one type and size apart.
+template <class T, int Count, int Id>
+__device__ T* shared() {
+  __shared__ T memory[Count];
+  return memory;
+}
+
 /// N elements moved by one load or store of up to 16 bytes.
-template <class T, int N> struct alignas(sizeof(T) * N) Pack {
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
   T at[N];
 };
 
-template <class T, int N> __device__ inline void load(const T* from, float (&to)[N]) {
+template <class T, int N>
+__device__ inline void load(const T* from, float (&to)[N]) {
   const auto pack = *reinterpret_cast<const Pack<T, N>*>(from);
 #pragma unroll
   for (int i = 0; i < N; ++i) to[i] = static_cast<float>(pack.at[i]);
 }
 
-template <class T, int N> __device__ inline void store(T* to, const float (&from)[N]) {
+template <class T, int N>
+__device__ inline void store(T* to, const float (&from)[N]) {
   Pack<T, N> pack;
 #pragma unroll
   for (int i = 0; i < N; ++i) pack.at[i] = T(from[i]);
@@ -54,7 +65,8 @@ template <class T, int N> __device__ inline void store(T* to, const float (&from
 }
 
 /// True when rows of `view` can be moved in packs of N elements.
-template <int N> bool packs(const View& view) {
+template <int N>
+bool packs(const View& view) {
   const std::size_t bytes = N * size_of(view.dtype);
   return view.cols() % N == 0 && view.row_stride % N == 0 && reinterpret_cast<std::size_t>(view.data) % bytes == 0;
 }

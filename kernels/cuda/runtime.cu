@@ -21,8 +21,12 @@ std::vector<Device> devices() {
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp p;
     check(cudaGetDeviceProperties(&p, i), "cudaGetDeviceProperties");
-    found.push_back({.kind = DeviceKind::cuda, .name = p.name, .index = i, .capability = p.major * 10 + p.minor,
-                     .multiprocessors = p.multiProcessorCount, .shared_memory = p.sharedMemPerBlockOptin,
+    found.push_back({.kind = DeviceKind::cuda,
+                     .name = p.name,
+                     .index = i,
+                     .capability = p.major * 10 + p.minor,
+                     .multiprocessors = p.multiProcessorCount,
+                     .shared_memory = p.sharedMemPerBlockOptin,
                      .memory = p.totalGlobalMem});
   }
   return found;
@@ -36,7 +40,8 @@ void* allocate(const Device& device, std::size_t bytes) {
   std::size_t free_bytes = 0, total = 0;
   cudaMemGetInfo(&free_bytes, &total);
   throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted, " + std::to_string(free_bytes) + " of " +
-                  std::to_string(total) + " free", device.name, "a smaller --micro-batch");
+                  std::to_string(total) + " free",
+              device.name, "a smaller --micro-batch");
 }
 
 void release(void* data) noexcept { cudaFree(data); }
@@ -50,10 +55,13 @@ void* create_stream(int device) {
 
 void destroy_stream(void* stream) noexcept { cudaStreamDestroy(static_cast<cudaStream_t>(stream)); }
 
-void synchronize(void* stream) { check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "cudaStreamSynchronize"); }
+void synchronize(void* stream) {
+  check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "cudaStreamSynchronize");
+}
 
 void copy(void* stream, void* destination, const void* source, std::size_t bytes) {
-  check(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)), "cudaMemcpyAsync");
+  check(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)),
+        "cudaMemcpyAsync");
 }
 
 void* create_event() {
@@ -71,7 +79,8 @@ void record_event(void* event, void* stream) {
 double milliseconds_between(void* earlier, void* later) {
   check(cudaEventSynchronize(static_cast<cudaEvent_t>(later)), "cudaEventSynchronize");
   float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(earlier), static_cast<cudaEvent_t>(later)), "cudaEventElapsedTime");
+  check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(earlier), static_cast<cudaEvent_t>(later)),
+        "cudaEventElapsedTime");
   return milliseconds;
 }
 

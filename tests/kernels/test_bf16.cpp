@@ -21,7 +21,7 @@ TEST_CASE("every bf16 survives the round trip through f32") {
 }
 
 TEST_CASE("conversion rounds to nearest, ties to even") {
-  CHECK(static_cast<float>(bf16(1.0f + 1.0f / 256)) == 1.0f);               // half way between 1 and 1 + 1/128: even is 1
+  CHECK(static_cast<float>(bf16(1.0f + 1.0f / 256)) == 1.0f);  // half way between 1 and 1 + 1/128: even is 1
   CHECK(static_cast<float>(bf16(1.0f + 3.0f / 256)) == 1.0f + 2.0f / 128);  // half way: even is 1 + 2/128
   CHECK(static_cast<float>(bf16(1.0f + 1.01f / 256)) == 1.0f + 1.0f / 128);
   CHECK(std::isinf(static_cast<float>(bf16(std::numeric_limits<float>::max()))));

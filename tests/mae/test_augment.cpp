@@ -6,7 +6,7 @@
 #include "kernels/core/check.h"
 #include "mae/augment.h"
 #include "tests/support/catch.h"
-#include "tests/support/golden.h"
+#include "tests/support/image_golden.h"
 #include "tests/support/noise.h"
 
 using namespace mae;

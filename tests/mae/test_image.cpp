@@ -4,7 +4,7 @@
 #include "kernels/core/check.h"
 #include "mae/image.h"
 #include "tests/support/catch.h"
-#include "tests/support/golden.h"
+#include "tests/support/image_golden.h"
 #include "tests/support/noise.h"
 #include "tests/support/temp_dir.h"
 

@@ -1,38 +1,49 @@
-// Reads the binary files of tests/golden, front to back.
+// Golden tensors written by tests/golden/make_golden.py.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <span>
-#include <stdexcept>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "mae/image.h"
+#include "engine/safetensors.h"
+#include "tests/support/session.h"
 
-namespace support {
+namespace test {
 
 class Golden {
  public:
-  explicit Golden(const std::string& name)
-      : bytes_(mae::read_file(std::string(MAE_SOURCE_DIR "/tests/golden/") + name)) {}
+  explicit Golden(const std::string& name) : file_(std::string(MAE_SOURCE_DIR) + "/tests/golden/" + name) {
+    for (const auto& [key, value] : file_.header().metadata) metadata_[key] = value;
+  }
+  std::string meta(const std::string& key) const { return metadata_.at(key); }
+  double number(const std::string& key) const { return std::stod(meta(key)); }
+  int integer(const std::string& key) const { return std::stoi(meta(key)); }
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
+  const std::vector<engine::TensorEntry>& tensors() const { return file_.header().tensors; }
 
-  std::int32_t number() {
-    std::int32_t value = 0;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
+  Shape shape(const std::string& name) const {
+    Shape s;
+    for (std::int64_t size : file_.find(name)->shape) s.dims[static_cast<std::size_t>(s.rank++)] = size;
+    return s;
   }
-  std::span<const std::byte> take(std::size_t count) {
-    if (count > bytes_.size() - at_) throw std::runtime_error("golden file ends early");
-    at_ += count;
-    return std::span(bytes_).subspan(at_ - count, count);
+  std::vector<double> values(const std::string& name) const {
+    const engine::TensorEntry* entry = file_.find(name);
+    INFO("golden tensor " << name);
+    REQUIRE(entry);
+    const auto count = static_cast<std::size_t>(shape(name).count());
+    if (entry->dtype == DType::f64) {
+      std::vector<double> v(count);
+      file_.read(*entry, v.data());
+      return v;
+    }
+    std::vector<std::int32_t> v(count);
+    file_.read(*entry, v.data());
+    return {v.begin(), v.end()};
   }
-  bool at_end() const { return at_ == bytes_.size(); }
 
  private:
-  std::vector<std::byte> bytes_;
-  std::size_t at_ = 0;
+  engine::SafetensorsFile file_;
+  std::map<std::string, std::string> metadata_;
 };
 
-}  // namespace support
+}  // namespace test

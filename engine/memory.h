@@ -1,0 +1,62 @@
+// Memory has two lifetimes. Buffer: persistent (parameters, state, inputs). Arena: one block for everything that a step
+// makes and frees; its size comes from a dry run, so it never grows and the same step finds the same addresses again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "kernels/core/stream.h"
+
+namespace engine {
+
+using kernels::DType;
+using kernels::Shape;
+using kernels::View;
+
+/// Device memory that lives as long as its last owner.
+class Buffer {
+ public:
+  Buffer() = default;
+  /// Throws kernels::Error when the device has too little memory. Contents are undefined.
+  Buffer(const kernels::Device& device, std::size_t bytes);
+
+  void* data() const { return data_.get(); }
+  std::size_t bytes() const { return bytes_; }
+  View view(DType dtype, const Shape& shape) const { return kernels::view_of(data(), dtype, shape); }
+
+ private:
+  std::shared_ptr<void> data_;
+  std::size_t bytes_ = 0;
+};
+
+/// Best-fit intervals in one block. Without a block (dry runs) it only keeps the books, and addresses count from 0.
+class Arena {
+ public:
+  static constexpr std::size_t alignment = 512;
+
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  /// Gives the arena its block, once, while nothing is taken.
+  void reserve(const kernels::Device& device, std::size_t bytes);
+
+  /// Throws kernels::Error when a reserved block is full: the step differs from the one that was planned.
+  std::size_t take(std::size_t bytes);
+  void give(std::size_t offset) noexcept;
+  void* at(std::size_t offset) const;
+
+  std::size_t used() const { return used_; }
+  std::size_t peak() const { return peak_; }  // the end of the highest interval ever taken
+
+ private:
+  Buffer block_;
+  bool reserved_ = false;
+  std::size_t used_ = 0, peak_ = 0;
+  std::map<std::size_t, std::size_t> taken_;                            // offset -> bytes
+  std::map<std::size_t, std::size_t> free_{{0, std::size_t{1} << 60}};  // offset -> bytes, neighbours merged
+};
+
+}  // namespace engine

@@ -1,0 +1,91 @@
+#include "engine/parameters.h"
+
+#include "kernels/elementwise.h"
+
+namespace engine {
+namespace {
+
+constexpr std::int64_t segment_alignment = 256;  // elements: 512 bytes of bf16
+
+}  // namespace
+
+Parameter Parameters::add(const std::string& name, const Shape& shape, Trainable trainable) {
+  if (!by_name_.emplace(name, static_cast<int>(segments_.size())).second)
+    throw kernels::Error("this parameter exists already", name);
+  segments_.push_back({.name = name, .shape = shape, .offset = size_, .trainable = trainable});
+  size_ += (shape.count() + segment_alignment - 1) / segment_alignment * segment_alignment;
+  written_.push_back(false);
+  return {this, static_cast<int>(segments_.size()) - 1};
+}
+
+void Parameters::reserve(kernels::Stream& stream, Purpose purpose) {
+  if (stream.dry()) return;
+  const auto make = [&](Buffer& buffer, DType type) {
+    buffer = Buffer(stream.device(), static_cast<std::size_t>(size_) * kernels::size_of(type));
+    launch(stream, kernels::Fill{.out = flat(buffer, type), .value = 0});
+  };
+  make(master_, master_dtype());
+  if (dtype_ == DType::bf16) make(compute_, DType::bf16);
+  if (purpose == Purpose::inference) return;
+  make(gradient_, master_dtype());
+  make(moment1_, master_dtype());
+  make(moment2_, master_dtype());
+}
+
+Parameter Parameters::at(const std::string& name) {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end()) throw kernels::Error("the model has no parameter of this name", name);
+  return {this, found->second};
+}
+
+std::int64_t Parameters::count() const {
+  std::int64_t n = 0;
+  for (const Segment& segment : segments_) n += segment.shape.count();
+  return n;
+}
+
+std::int64_t Parameters::trainable_count() const {
+  std::int64_t n = 0;
+  for (const Segment& segment : segments_) n += segment.trainable == Trainable::yes ? segment.shape.count() : 0;
+  return n;
+}
+
+View Parameters::part(const View& flat, int segment, const Shape& shape) const {
+  const std::int64_t bytes =
+      segments_[static_cast<std::size_t>(segment)].offset * static_cast<std::int64_t>(kernels::size_of(flat.dtype));
+  return kernels::view_of(flat.data ? flat.as<std::byte>() + bytes : nullptr, flat.dtype, shape);
+}
+
+void Parameters::refresh_compute(kernels::Stream& stream) {
+  if (dtype_ == DType::bf16) launch(stream, kernels::Cast{.x = master(), .out = compute()});
+}
+
+void Parameters::begin_gradients() { written_.assign(segments_.size(), false); }
+
+void Parameters::finish_gradients(kernels::Stream& stream) {
+  for (std::size_t i = 0; i < segments_.size(); ++i) {
+    if (written_[i] || segments_[i].trainable == Trainable::no) continue;
+    launch(stream, kernels::Fill{.out = part(gradient(), static_cast<int>(i), segments_[i].shape), .value = 0});
+  }
+}
+
+View Parameter::value(const Shape& shape) const {
+  return owner->part(owner->dtype() == DType::bf16 ? owner->compute() : owner->master(), index, shape);
+}
+
+View Parameter::value() const { return value(owner->segments()[static_cast<std::size_t>(index)].shape); }
+
+bool Parameter::trainable() const {
+  return owner->segments()[static_cast<std::size_t>(index)].trainable == Trainable::yes;
+}
+
+View Parameter::gradient(const Shape& shape) const { return owner->part(owner->gradient(), index, shape); }
+
+kernels::Write Parameter::take_write_mode() const {
+  const auto i = static_cast<std::size_t>(index);
+  const bool first = !owner->written_[i];
+  owner->written_[i] = true;
+  return first ? kernels::Write::overwrite : kernels::Write::accumulate;
+}
+
+}  // namespace engine

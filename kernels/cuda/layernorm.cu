@@ -1,0 +1,303 @@
+// LayerNorm on CUDA, f32 and bf16.
+//
+// forward   one warp a row, 4 rows a block of 128 threads. A lane owns packs of N elements (16 bytes where the rows
+// allow),
+//           32 * N apart; the row stays in registers (C <= 1280), so memory is read once.
+//           Bytes: read x (+ residual), write y (+ sum), 8 bytes of statistics a row: the least possible.
+// backward  the same split for dx. dgamma and dbeta in two stages, without atomics: each block adds its rows' shares in
+//           a fixed order into its own (2, C) partial; a second kernel adds the partials column by column, in block
+//           order. Bytes: read dy, x, write dx, and 8 C bytes a block of partials written and read once.
+#include <algorithm>
+
+#include "kernels/cuda/common.cuh"
+#include "kernels/layernorm.h"
+
+namespace kernels::cuda {
+namespace {
+
+constexpr int warps = 4;          // rows in flight in one block
+constexpr int widest_row = 1280;  // elements of a row that one warp keeps in registers: ViT-H's width
+template <int N>
+constexpr int held = widest_row / (32 * N);  // packs of N that one lane keeps
+
+// A row as a warp sees it: pack p of lane l starts at element (p * 32 + l) * N.
+template <int N>
+__device__ int pack_at(int p, int lane) {
+  return (p * 32 + lane) * N;
+}
+
+struct ForwardPointers {
+  const void *x, *residual, *gamma, *beta;
+  void *sum, *y;
+  float *mean, *rstd;
+  long long rows, x_stride, residual_stride, sum_stride, y_stride;
+  int C;
+  float eps;
+};
+
+template <class T, int N>
+__global__ void __launch_bounds__(32 * warps) forward_kernel(ForwardPointers a) {
+  const int lane = threadIdx.x % 32;
+  const long long r = static_cast<long long>(blockIdx.x) * warps + threadIdx.x / 32;
+  if (r >= a.rows) return;
+  const T* x = static_cast<const T*>(a.x) + r * a.x_stride;
+  const T* residual = static_cast<const T*>(a.residual) + (a.residual ? r * a.residual_stride : 0);
+
+  float s[held<N>][N];
+  float mean = 0;
+#pragma unroll
+  for (int p = 0; p < held<N>; ++p) {
+    const int c = pack_at<N>(p, lane);
+#pragma unroll
+    for (int i = 0; i < N; ++i) s[p][i] = 0;
+    if (c < a.C) {
+      load<T, N>(x + c, s[p]);
+      if (a.residual) {
+        float other[N];
+        load<T, N>(residual + c, other);
+#pragma unroll
+        for (int i = 0; i < N; ++i) s[p][i] = static_cast<float>(T(s[p][i] + other[i]));  // normalise what is stored
+        store<T, N>(static_cast<T*>(a.sum) + r * a.sum_stride + c, s[p]);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i) mean += s[p][i];
+  }
+  mean = warp_sum(mean) / a.C;
+
+  float variance = 0;
+#pragma unroll
+  for (int p = 0; p < held<N>; ++p) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      const float d = pack_at<N>(p, lane) < a.C ? s[p][i] - mean : 0.0f;
+      variance += d * d;
+    }
+  }
+  const float rstd = 1.0f / sqrtf(warp_sum(variance) / a.C + a.eps);
+
+#pragma unroll
+  for (int p = 0; p < held<N>; ++p) {
+    const int c = pack_at<N>(p, lane);
+    if (c < a.C) {
+      float gamma[N], y[N];
+      load<T, N>(static_cast<const T*>(a.gamma) + c, gamma);
+      load<T, N>(static_cast<const T*>(a.beta) + c, y);
+#pragma unroll
+      for (int i = 0; i < N; ++i) y[i] += (s[p][i] - mean) * rstd * gamma[i];
+      store<T, N>(static_cast<T*>(a.y) + r * a.y_stride + c, y);
+    }
+  }
+  if (lane == 0 && a.mean) a.mean[r] = mean;
+  if (lane == 0 && a.rstd) a.rstd[r] = rstd;
+}
+
+struct BackwardPointers {
+  const void *dy, *x, *gamma;
+  const float *mean, *rstd;
+  void* dx;
+  long long rows, dy_stride, x_stride, dx_stride;
+  int C;
+  bool accumulate;
+};
+
+// dx: as forward, one warp a row
+template <class T, int N>
+__global__ void __launch_bounds__(32 * warps) dx_kernel(BackwardPointers a) {
+  const int lane = threadIdx.x % 32;
+  const long long r = static_cast<long long>(blockIdx.x) * warps + threadIdx.x / 32;
+  if (r >= a.rows) return;
+  const T* dy = static_cast<const T*>(a.dy) + r * a.dy_stride;
+  const T* x = static_cast<const T*>(a.x) + r * a.x_stride;
+  T* dx = static_cast<T*>(a.dx) + r * a.dx_stride;
+  const float mean = a.mean[r], rstd = a.rstd[r];
+
+  float g[held<N>][N], n[held<N>][N];
+  float average_g = 0, average_gn = 0;
+#pragma unroll
+  for (int p = 0; p < held<N>; ++p) {
+    const int c = pack_at<N>(p, lane);
+#pragma unroll
+    for (int i = 0; i < N; ++i) g[p][i] = n[p][i] = 0;
+    if (c < a.C) {
+      float gamma[N];
+      load<T, N>(dy + c, g[p]);
+      load<T, N>(x + c, n[p]);
+      load<T, N>(static_cast<const T*>(a.gamma) + c, gamma);
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        g[p][i] *= gamma[i];
+        n[p][i] = (n[p][i] - mean) * rstd;
+        average_g += g[p][i];
+        average_gn += g[p][i] * n[p][i];
+      }
+    }
+  }
+  average_g = warp_sum(average_g) / a.C;
+  average_gn = warp_sum(average_gn) / a.C;
+
+#pragma unroll
+  for (int p = 0; p < held<N>; ++p) {
+    const int c = pack_at<N>(p, lane);
+    if (c < a.C) {
+      float out[N];
+#pragma unroll
+      for (int i = 0; i < N; ++i) out[i] = 0;
+      if (a.accumulate) load<T, N>(dx + c, out);
+#pragma unroll
+      for (int i = 0; i < N; ++i) out[i] += rstd * (g[p][i] - average_g - n[p][i] * average_gn);
+      store<T, N>(dx + c, out);
+    }
+  }
+}
+
+constexpr int columns = 32;       // columns of one block of the first stage; a warp reads 32 neighbours of a row
+constexpr int row_lanes = 8;      // rows that such a block has in flight
+constexpr int rows_a_part = 512;  // rows of one partial
+
+// Stage 1, grid (column blocks x parts): thread (l, c) adds rows l, l + 8, ... of its part; the 8 lanes are then added
+// in order.
+template <class T>
+__global__ void __launch_bounds__(columns* row_lanes) partial_kernel(BackwardPointers a, float* partial) {
+  const int column_blocks = (a.C + columns - 1) / columns;
+  const int c = static_cast<int>(blockIdx.x % column_blocks) * columns + threadIdx.x % columns;
+  const long long part = blockIdx.x / column_blocks;
+  const int l = threadIdx.x / columns;
+  const long long end = min(a.rows, (part + 1) * rows_a_part);
+  float dgamma = 0, dbeta = 0;
+  if (c < a.C) {
+    for (long long r = part * rows_a_part + l; r < end; r += row_lanes) {
+      const float dy = static_cast<float>(static_cast<const T*>(a.dy)[r * a.dy_stride + c]);
+      dgamma += dy * (static_cast<float>(static_cast<const T*>(a.x)[r * a.x_stride + c]) - a.mean[r]) * a.rstd[r];
+      dbeta += dy;
+    }
+  }
+  float* lanes = shared<float, 2 * columns * row_lanes, 0>();  // (2, row_lanes, columns)
+  lanes[threadIdx.x] = dgamma;
+  lanes[columns * row_lanes + threadIdx.x] = dbeta;
+  __syncthreads();
+  if (l < 2 && c < a.C) {  // the first two warps: one for dgamma, one for dbeta
+    float sum = 0;
+    for (int i = 0; i < row_lanes; ++i) sum += lanes[l * columns * row_lanes + i * columns + threadIdx.x % columns];
+    partial[(part * 2 + l) * a.C + c] = sum;
+  }
+}
+
+// Stage 2: one thread a column, partials (parts, 2, C) added in order
+__global__ void finish_kernel(const float* partial, float* dgamma, float* dbeta, int C, int parts, bool accumulate) {
+  const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (c >= C) return;
+  float g = accumulate ? dgamma[c] : 0.0f, b = accumulate ? dbeta[c] : 0.0f;
+  float g_sum = 0, b_sum = 0;
+  for (int p = 0; p < parts; ++p) {
+    g_sum += partial[(p * 2) * C + c];
+    b_sum += partial[(p * 2 + 1) * C + c];
+  }
+  dgamma[c] = g + g_sum;
+  dbeta[c] = b + b_sum;
+}
+
+unsigned blocks_for(long long items, long long each) { return static_cast<unsigned>((items + each - 1) / each); }
+
+template <class T, int N>
+void forward_packed(Stream& stream, const LayerNormForward& a) {
+  const ForwardPointers p{.x = a.x.data,
+                          .residual = a.residual.data,
+                          .gamma = a.gamma.data,
+                          .beta = a.beta.data,
+                          .sum = a.sum.data,
+                          .y = a.y.data,
+                          .mean = a.mean.as<float>(),
+                          .rstd = a.rstd.as<float>(),
+                          .rows = a.x.rows(),
+                          .x_stride = a.x.row_stride,
+                          .residual_stride = a.residual.row_stride,
+                          .sum_stride = a.sum.row_stride,
+                          .y_stride = a.y.row_stride,
+                          .C = static_cast<int>(a.x.cols()),
+                          .eps = static_cast<float>(a.eps)};
+  run_kernel(stream, {blocks_for(p.rows, warps), 32 * warps}, forward_kernel<T, N>, p);
+}
+
+template <class T, int N>
+void dx_packed(Stream& stream, const BackwardPointers& p) {
+  run_kernel(stream, {blocks_for(p.rows, warps), 32 * warps}, dx_kernel<T, N>, p);
+}
+
+// The widest pack that all rows allow: 16 bytes, else one element.
+template <class T>
+constexpr int widest = 16 / static_cast<int>(sizeof(T));
+
+template <class Args>
+bool wide(const Args& a) {
+  bool ok = true;
+  Args::fields(a, [&](const char*, const View& v, Role) {
+    if (v && v.dtype == a.x.dtype && v.cols() == a.x.cols()) {
+      ok = ok && (v.dtype == DType::f32 ? packs<widest<float>>(v) : packs<widest<bf16>>(v));
+    }
+  });
+  return ok;
+}
+
+template <class T>
+void forward_typed(Stream& stream, const LayerNormForward& a) {
+  if (wide(a)) {
+    forward_packed<T, widest<T>>(stream, a);
+  } else {
+    forward_packed<T, 1>(stream, a);
+  }
+}
+
+template <class T>
+void backward_typed(Stream& stream, const LayerNormBackward& a, float* partial) {
+  const BackwardPointers p{.dy = a.dy.data,
+                           .x = a.x.data,
+                           .gamma = a.gamma.data,
+                           .mean = a.mean.as<float>(),
+                           .rstd = a.rstd.as<float>(),
+                           .dx = a.dx.data,
+                           .rows = a.x.rows(),
+                           .dy_stride = a.dy.row_stride,
+                           .x_stride = a.x.row_stride,
+                           .dx_stride = a.dx.row_stride,
+                           .C = static_cast<int>(a.x.cols()),
+                           .accumulate = a.dx_mode == Write::accumulate};
+  if (a.dx && wide(a)) dx_packed<T, widest<T>>(stream, p);
+  if (a.dx && !wide(a)) dx_packed<T, 1>(stream, p);
+  if (!a.dgamma) return;
+  const unsigned parts = blocks_for(p.rows, rows_a_part);
+  run_kernel(stream, {parts * blocks_for(p.C, columns), columns * row_lanes}, partial_kernel<T>, p, partial);
+  run_kernel(stream, {blocks_for(p.C, 128), 128}, finish_kernel, partial, a.dgamma.as<float>(), a.dbeta.as<float>(),
+             p.C, static_cast<int>(parts), a.parameter_mode == Write::accumulate);
+}
+
+void forward_run(Stream& stream, const LayerNormForward& a, void*) {
+  a.x.dtype == DType::f32 ? forward_typed<float>(stream, a) : forward_typed<bf16>(stream, a);
+}
+
+void backward_run(Stream& stream, const LayerNormBackward& a, void* scratch) {
+  auto* partial = static_cast<float*>(scratch);
+  a.x.dtype == DType::f32 ? backward_typed<float>(stream, a, partial) : backward_typed<bf16>(stream, a, partial);
+}
+
+template <class Args>
+const char* refuses(const Device&, const Args& a) {
+  if (a.x.dtype == DType::f64) return "this row has f32 and bf16";
+  return a.x.cols() <= widest_row ? nullptr : "rows of more than 1280 elements do not fit the registers of a warp";
+}
+
+std::size_t backward_workspace(const Device&, const LayerNormBackward& a) {
+  return a.dgamma ? blocks_for(a.x.rows(), rows_a_part) * 2 * static_cast<std::size_t>(a.x.cols()) * sizeof(float) : 0;
+}
+
+constexpr Variant<LayerNormForward> forward_rows[] = {
+    {.name = "warp", .refuses = refuses<LayerNormForward>, .run = forward_run}};
+constexpr Variant<LayerNormBackward> backward_rows[] = {
+    {.name = "warp", .refuses = refuses<LayerNormBackward>, .workspace = backward_workspace, .run = backward_run}};
+
+}  // namespace
+
+const Rows<LayerNormForward> layernorm_forward{forward_rows};
+const Rows<LayerNormBackward> layernorm_backward{backward_rows};
+
+}  // namespace kernels::cuda

@@ -1,0 +1,56 @@
+// The few passes that are not fused into anything: fill, conversion, addition. Any shape, floating dtypes.
+#pragma once
+
+#include "kernels/core/launch.h"
+
+namespace kernels {
+
+struct Fill {
+  static constexpr const char* kernel = "fill";
+
+  View out;           // (R, C)   written: value
+  double value = 0;
+
+  template <class Self, class F> static void fields(Self& a, F f) { f("out", a.out, Role::output); }
+};
+
+struct Cast {
+  static constexpr const char* kernel = "cast";
+
+  View x;             // (R, C)   any floating dtype
+  View out;           // (R, C)   written: x in the dtype of out, rounded to nearest even
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("x", a.x, Role::input);
+    f("out", a.out, Role::output);
+  }
+};
+
+struct Accumulate {
+  static constexpr const char* kernel = "accumulate";
+
+  View x;             // (R, C)
+  View out;           // (R, C)   updated: out + x
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("x", a.x, Role::input);
+    f("out", a.out, Role::updated);
+  }
+};
+
+void validate(const Fill& a);
+void validate(const Cast& a);
+void validate(const Accumulate& a);
+Cost cost(const Fill& a);
+Cost cost(const Cast& a);
+Cost cost(const Accumulate& a);
+template <> Rows<Fill> rows_of(DeviceKind kind);
+template <> Rows<Cast> rows_of(DeviceKind kind);
+template <> Rows<Accumulate> rows_of(DeviceKind kind);
+namespace cpu {
+extern const Rows<Fill> fill;
+extern const Rows<Cast> cast;
+extern const Rows<Accumulate> accumulate;
+}  // namespace cpu
+
+}  // namespace kernels

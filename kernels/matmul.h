@@ -1,0 +1,47 @@
+// Matrix product with the epilogues of a linear layer:  out = a b (+ bias) (+ residual).
+//
+// The three products of a linear layer y = x w^T + b, with w (out, in) as PyTorch stores it:
+//     forward   y  = x w^T + b + residual      {a = x,  b = w, b_layout = transposed}
+//     dx        dx = dy w                      {a = dy, b = w}
+//     dw        dw = dy^T x                    {a = dy, a_layout = transposed, b = x}
+// Views of any rank count as matrices of rows() x cols(). Sums over K are f32 or better.
+// dtypes: a, b and bias f64, f32 or bf16, all alike; out that dtype, or f32 for bf16 operands (parameter gradients).
+#pragma once
+
+#include "kernels/core/launch.h"
+
+namespace kernels {
+
+enum class Layout { plain, transposed };
+
+struct MatMul {
+  static constexpr const char* kernel = "matmul";
+
+  View a;                                // (M, K)   or (K, M) where transposed
+  View b;                                // (K, N)   or (N, K) where transposed
+  View bias{};                           // (N)      null: none
+  View residual{};                       // (M, N)   dtype of out; null: none
+  View out;                              // (M, N)
+  Layout a_layout = Layout::plain;
+  Layout b_layout = Layout::plain;
+  Write mode = Write::overwrite;         // accumulate takes neither bias nor residual
+
+  std::int64_t m() const { return a_layout == Layout::plain ? a.rows() : a.cols(); }
+  std::int64_t k() const { return a_layout == Layout::plain ? a.cols() : a.rows(); }
+  std::int64_t n() const { return b_layout == Layout::plain ? b.cols() : b.rows(); }
+
+  template <class Self, class F> static void fields(Self& s, F f) {
+    f("a", s.a, Role::input);
+    f("b", s.b, Role::input);
+    f("bias", s.bias, Role::input);
+    f("residual", s.residual, Role::input);
+    f("out", s.out, role_of(s.mode));
+  }
+};
+
+void validate(const MatMul& s);
+Cost cost(const MatMul& s);
+template <> Rows<MatMul> rows_of(DeviceKind kind);
+namespace cpu { extern const Rows<MatMul> matmul; }
+
+}  // namespace kernels

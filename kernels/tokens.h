@@ -1,0 +1,198 @@
+// From pixels to tokens and back, and the moves of tokens that masking needs.
+//
+// Patches are numbered row by row over the image; L = (height / P) (width / P). `ids` (B, L) is the shuffled order of
+// the patches of a sample, `rank` (B, L) its inverse: rank[ids[k]] = k. A patch is kept when its rank is below K, so the
+// first K columns of ids (a view with row_stride L) are the kept patches, and rank is what He et al. call ids_restore.
+// dtypes: tokens f64, f32 or bf16, all alike; gradients of parameters f64 for f64 data, else f32; ids and rank i32.
+#pragma once
+
+#include "kernels/core/launch.h"
+
+namespace kernels {
+
+/// Order of the values of one patch: MAE's target and prediction have the channel fastest, a convolution's weight slowest.
+enum class PatchOrder { row_column_channel, channel_row_column };
+
+/// patches = pixel * scale[channel] + shift[channel], cut into patches. With pixels of value range r, mean m and standard
+/// deviation s (both as parts of r): scale = 1 / (r s), shift = -m / s.
+struct Patchify {
+  static constexpr const char* kernel = "patchify";
+
+  View images;        // (B, height, width, C)   u8, u16, f32 or f64
+  View scale;         // (C)                     f64 for f64 patches, else f32
+  View shift;         // (C)
+  View patches;       // (B, L, P P C)           written; f64, f32 or bf16
+  int patch = 16;     // P, which divides height and width
+  PatchOrder order = PatchOrder::row_column_channel;
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("images", a.images, Role::input);
+    f("scale", a.scale, Role::input);
+    f("shift", a.shift, Role::input);
+    f("patches", a.patches, Role::output);
+  }
+};
+
+/// The inverse cut, without scale and shift.
+struct Unpatchify {
+  static constexpr const char* kernel = "unpatchify";
+
+  View patches;       // (B, L, P P C)
+  View images;        // (B, height, width, C)   written; dtype of patches
+  int patch = 16;
+  PatchOrder order = PatchOrder::row_column_channel;
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("patches", a.patches, Role::input);
+    f("images", a.images, Role::output);
+  }
+};
+
+/// out[b, k] = x[b, ids[b, k]]
+struct TokenGatherForward {
+  static constexpr const char* kernel = "token_gather_forward";
+
+  View x;             // (B, L, C)
+  View ids;           // (B, K)      i32, values in [0, L), none twice in a row
+  View out;           // (B, K, C)   written
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("x", a.x, Role::input);
+    f("ids", a.ids, Role::input);
+    f("out", a.out, Role::output);
+  }
+};
+
+/// dx[b, l] = dout[b, rank[b, l]] where rank < K, else 0
+struct TokenGatherBackward {
+  static constexpr const char* kernel = "token_gather_backward";
+
+  View dout;          // (B, K, C)
+  View rank;          // (B, L)      i32
+  View dx;            // (B, L, C)
+  Write dx_mode = Write::overwrite;
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("dout", a.dout, Role::input);
+    f("rank", a.rank, Role::input);
+    f("dx", a.dx, role_of(a.dx_mode));
+  }
+};
+
+/// The encoder's input: out[b, 0] = cls + pos[0], out[b, 1 + k] = x[b, k] + pos[1 + ids[b, k]].
+/// A position table of L rows instead of L + 1 has none for the class token: out[b, 0] = cls.
+struct TokenEmbedForward {
+  static constexpr const char* kernel = "token_embed_forward";
+
+  View x;             // (B, K, C)       embedded patches, kept ones only
+  View cls;           // (1, C)
+  View positions;     // (L + 1, C)      or (L, C)
+  View ids;           // (B, K)          i32
+  View out;           // (B, 1 + K, C)   written
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("x", a.x, Role::input);
+    f("cls", a.cls, Role::input);
+    f("positions", a.positions, Role::input);
+    f("ids", a.ids, Role::input);
+    f("out", a.out, Role::output);
+  }
+};
+
+/// dx[b, k] = dout[b, 1 + k], dcls = sum over b of dout[b, 0], dpositions likewise; sums over b in order.
+struct TokenEmbedBackward {
+  static constexpr const char* kernel = "token_embed_backward";
+
+  View dout;          // (B, 1 + K, C)
+  View rank;          // (B, L)          i32
+  View dx{};          // (B, K, C)       written; null: not wanted
+  View dcls{};        // (1, C)          null: not wanted
+  View dpositions{};  // (L + 1, C)      or (L, C); null: not wanted (fixed positions)
+  Write parameter_mode = Write::overwrite;
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("dout", a.dout, Role::input);
+    f("rank", a.rank, Role::input);
+    f("dx", a.dx, Role::output);
+    f("dcls", a.dcls, role_of(a.parameter_mode));
+    f("dpositions", a.dpositions, role_of(a.parameter_mode));
+  }
+};
+
+/// The decoder's input: out[b, 0] = x[b, 0] + pos[0], and for every patch l
+/// out[b, 1 + l] = (rank[b, l] < K ? x[b, 1 + rank[b, l]] : mask_token) + pos[1 + l].
+struct TokenScatterForward {
+  static constexpr const char* kernel = "token_scatter_forward";
+
+  View x;             // (B, 1 + K, C)
+  View mask_token;    // (1, C)
+  View positions;     // (L + 1, C)
+  View rank;          // (B, L)          i32
+  View out;           // (B, 1 + L, C)   written
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("x", a.x, Role::input);
+    f("mask_token", a.mask_token, Role::input);
+    f("positions", a.positions, Role::input);
+    f("rank", a.rank, Role::input);
+    f("out", a.out, Role::output);
+  }
+};
+
+struct TokenScatterBackward {
+  static constexpr const char* kernel = "token_scatter_backward";
+
+  View dout;          // (B, 1 + L, C)
+  View rank;          // (B, L)          i32
+  View ids;           // (B, K)          i32
+  View dx{};          // (B, 1 + K, C)   written; null: not wanted
+  View dmask_token{}; // (1, C)          null: not wanted
+  View dpositions{};  // (L + 1, C)      null: not wanted
+  Write parameter_mode = Write::overwrite;
+
+  template <class Self, class F> static void fields(Self& a, F f) {
+    f("dout", a.dout, Role::input);
+    f("rank", a.rank, Role::input);
+    f("ids", a.ids, Role::input);
+    f("dx", a.dx, Role::output);
+    f("dmask_token", a.dmask_token, role_of(a.parameter_mode));
+    f("dpositions", a.dpositions, role_of(a.parameter_mode));
+  }
+};
+
+void validate(const Patchify& a);
+void validate(const Unpatchify& a);
+void validate(const TokenGatherForward& a);
+void validate(const TokenGatherBackward& a);
+void validate(const TokenEmbedForward& a);
+void validate(const TokenEmbedBackward& a);
+void validate(const TokenScatterForward& a);
+void validate(const TokenScatterBackward& a);
+Cost cost(const Patchify& a);
+Cost cost(const Unpatchify& a);
+Cost cost(const TokenGatherForward& a);
+Cost cost(const TokenGatherBackward& a);
+Cost cost(const TokenEmbedForward& a);
+Cost cost(const TokenEmbedBackward& a);
+Cost cost(const TokenScatterForward& a);
+Cost cost(const TokenScatterBackward& a);
+template <> Rows<Patchify> rows_of(DeviceKind kind);
+template <> Rows<Unpatchify> rows_of(DeviceKind kind);
+template <> Rows<TokenGatherForward> rows_of(DeviceKind kind);
+template <> Rows<TokenGatherBackward> rows_of(DeviceKind kind);
+template <> Rows<TokenEmbedForward> rows_of(DeviceKind kind);
+template <> Rows<TokenEmbedBackward> rows_of(DeviceKind kind);
+template <> Rows<TokenScatterForward> rows_of(DeviceKind kind);
+template <> Rows<TokenScatterBackward> rows_of(DeviceKind kind);
+namespace cpu {
+extern const Rows<Patchify> patchify;
+extern const Rows<Unpatchify> unpatchify;
+extern const Rows<TokenGatherForward> token_gather_forward;
+extern const Rows<TokenGatherBackward> token_gather_backward;
+extern const Rows<TokenEmbedForward> token_embed_forward;
+extern const Rows<TokenEmbedBackward> token_embed_backward;
+extern const Rows<TokenScatterForward> token_scatter_forward;
+extern const Rows<TokenScatterBackward> token_scatter_backward;
+}  // namespace cpu
+
+}  // namespace kernels

@@ -1,0 +1,128 @@
+#include "mae/model.h"
+
+#include "mae/init.h"
+
+namespace mae {
+
+using engine::Parameter;
+using kernels::Shape;
+
+Model::Model(const Config& config, kernels::DType dtype) : config_(config), parameters_(dtype) {
+  validate(config);
+  declare_encoder();
+  declare_decoder();
+  set_decay();
+}
+
+void Model::declare_encoder() {
+  const Config& c = config_;
+  const bool learned = c.positions == Positions::learned;
+  const auto trainable = learned ? engine::Trainable::yes : engine::Trainable::no;
+  cls_token_ = parameters_.add("cls_token", {1, 1, c.dim});
+  pos_embed_ = parameters_.add("pos_embed", {1, c.patches() + (learned ? 0 : 1), c.dim}, trainable);
+  patch_embed_ = {.weight = parameters_.add("patch_embed.proj.weight", {c.dim, c.channels, c.patch, c.patch}),
+                  .bias = parameters_.add("patch_embed.proj.bias", {c.dim})};
+  const engine::BlockShape shape{.dim = c.dim,
+                                 .hidden = static_cast<std::int64_t>(c.mlp_ratio * c.dim),
+                                 .heads = c.heads,
+                                 .qkv_bias = c.qkv_bias,
+                                 .eps = c.ln_eps};
+  for (int i = 0; i < c.depth; ++i) blocks_.push_back(add_block(parameters_, "blocks." + std::to_string(i), shape));
+  norm_ = add_layernorm(parameters_, "norm", c.dim, c.ln_eps);
+}
+
+void Model::declare_decoder() {
+  const Config& c = config_;
+  const auto trainable = c.positions == Positions::learned ? engine::Trainable::yes : engine::Trainable::no;
+  if (c.decoder_embed) decoder_embed_ = add_linear(parameters_, "decoder_embed", c.dim, c.decoder_dim);
+  mask_token_ = parameters_.add("mask_token", {1, 1, c.decoder_dim});
+  decoder_pos_embed_ = parameters_.add("decoder_pos_embed", {1, c.patches() + 1, c.decoder_dim}, trainable);
+  const engine::BlockShape shape{.dim = c.decoder_dim,
+                                 .hidden = static_cast<std::int64_t>(c.mlp_ratio * c.decoder_dim),
+                                 .heads = c.decoder_heads,
+                                 .qkv_bias = c.qkv_bias,
+                                 .eps = c.ln_eps};
+  for (int i = 0; i < c.decoder_depth; ++i)
+    decoder_blocks_.push_back(add_block(parameters_, "decoder_blocks." + std::to_string(i), shape));
+  if (c.decoder_norm) decoder_norm_ = add_layernorm(parameters_, "decoder_norm", c.decoder_dim, c.ln_eps);
+  decoder_pred_ = add_linear(parameters_, "decoder_pred", c.decoder_dim, c.patch_values());
+}
+
+void Model::set_decay() {
+  for (engine::Segment& segment : parameters_.segments()) {
+    const bool exempt = segment.shape.rank == 1 || segment.name.ends_with(".bias");
+    segment.decay = config_.decay == DecayRule::official && exempt ? engine::Decay::no : engine::Decay::yes;
+  }
+}
+
+void Model::initialize(kernels::Stream& stream, std::uint32_t seed, engine::Purpose purpose) {
+  parameters_.reserve(stream, purpose);
+  draw_initial_values(stream, config_, parameters_, seed);
+  parameters_.refresh_compute(stream);
+}
+
+Tensor Model::patches_to_embed(Context& c, const Images& images) const {
+  return patchify(c, images.pixels, images.scale, images.shift, config_.patch, kernels::PatchOrder::channel_row_column);
+}
+
+Tensor Model::patches_to_predict(Context& c, const Images& images) const {
+  return patchify(c, images.pixels, images.scale, images.shift, config_.patch, config_.patch_order);
+}
+
+Masking Model::random_masking(Context& c, const View& draws, std::uint32_t seed) const {
+  return mask_ranks(c, draws, config_.patches(), seed);
+}
+
+Tensor Model::forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const {
+  const engine::RangeScope range(c.profile, "encoder");
+  const Tensor kept = token_gather(c, patches_to_embed(c, images), masking, keep);  // (B, keep, C P P)
+  Tensor x = token_embed(c, patch_embed_(c, kept), cls_token_, pos_embed_, masking);
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    const engine::RangeScope block(c.profile, "blocks." + std::to_string(i));
+    x = blocks_[i](c, x);
+  }
+  return norm_(c, x);
+}
+
+Tensor Model::forward_decoder(Context& c, const Tensor& latent, const Masking& masking) const {
+  const engine::RangeScope range(c.profile, "decoder");
+  const Tensor embedded = config_.decoder_embed ? decoder_embed_(c, latent) : latent;
+  Tensor x = token_scatter(c, embedded, mask_token_, decoder_pos_embed_, masking);
+  for (std::size_t i = 0; i < decoder_blocks_.size(); ++i) {
+    const engine::RangeScope block(c.profile, "decoder_blocks." + std::to_string(i));
+    x = decoder_blocks_[i](c, x);
+  }
+  return decoder_pred_(c, config_.decoder_norm ? decoder_norm_(c, x) : x);
+}
+
+Tensor Model::forward_loss(Context& c, const Images& images, const Tensor& pred, const Masking& masking,
+                           const engine::LossSlot& slot, std::int64_t global_batch) const {
+  const engine::RangeScope range(c.profile, "loss");
+  const double masked_values = static_cast<double>((config_.patches() - config_.keep()) * config_.patch_values());
+  return masked_mse(c, pred, patches_to_predict(c, images), masking, slot.loss,
+                    {.keep = config_.keep(),
+                     .scale = 1 / (static_cast<double>(global_batch) * masked_values),
+                     .pixels = config_.norm_pix ? kernels::PixelTarget::normalized : kernels::PixelTarget::raw,
+                     .mode = slot.mode});
+}
+
+Tensor Model::forward(Context& c, const Images& images, const View& draws, std::uint32_t seed,
+                      const engine::LossSlot& slot, std::int64_t global_batch) const {
+  const Masking masking = random_masking(c, draws, seed);
+  const Tensor latent = forward_encoder(c, images, masking, config_.keep());
+  return forward_loss(c, images, forward_decoder(c, latent, masking), masking, slot, global_batch);
+}
+
+PixelScaling pixel_scaling(const Config& config) {
+  PixelScaling s;
+  const auto of = [](const std::vector<double>& v, int channel) {
+    return v.size() == 1 ? v[0] : v[static_cast<std::size_t>(channel)];
+  };
+  for (int channel = 0; channel < config.channels; ++channel) {
+    s.scale.push_back(1 / (of(config.value_range, channel) * of(config.std, channel)));
+    s.shift.push_back(-of(config.mean, channel) / of(config.std, channel));
+  }
+  return s;
+}
+
+}  // namespace mae

@@ -1,0 +1,82 @@
+// The Masked Autoencoder (He et al., CVPR 2022). Functions stand in the order of the official code: patchify, random
+// masking, encoder on visible patches, decoder on all, loss on masked patches.
+//
+// Parameter names are the official state-dict keys, declared in forward order, encoder first. Where this differs in
+// order of work but not in values: patches are gathered before they are embedded, so that only the kept ones are (the
+// official code embeds all).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/layers.h"
+#include "engine/step.h"
+#include "mae/config.h"
+
+namespace mae {
+
+using engine::Context;
+using engine::Masking;
+using engine::Tensor;
+using kernels::View;
+
+/// What a micro-batch of images brings.
+struct Images {
+  View pixels;  // (B, height, width, channels)   u8, u16, f32 or f64
+  View scale;   // (channels)                     kernels::Patchify: 1 / (range std), -mean / std
+  View shift;   // (channels)
+};
+
+class Model {
+ public:
+  Model(const Config& config, kernels::DType dtype);
+
+  const Config& config() const { return config_; }
+  engine::Parameters& parameters() { return parameters_; }
+  const engine::Parameters& parameters() const { return parameters_; }
+
+  /// Allocates, and draws initial values by the config's rule (recipe 1.8): the same for any device.
+  void initialize(kernels::Stream& stream, std::uint32_t seed, engine::Purpose purpose);
+
+  /// Patches in the order of the embedding's weight: (B, L, C P P).
+  Tensor patches_to_embed(Context& c, const Images& images) const;
+  /// Patches in the order of target and prediction: (B, L, P P C).
+  Tensor patches_to_predict(Context& c, const Images& images) const;
+
+  /// draws (B, 2): sample index and epoch -> rank, ids (B, L).
+  Masking random_masking(Context& c, const View& draws, std::uint32_t seed) const;
+
+  /// The first `keep` patches of the shuffled order -> (B, 1 + keep, dim), after the final norm.
+  Tensor forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const;
+
+  /// (B, 1 + keep, dim) -> predictions (B, 1 + L, P P C); row 0 belongs to the class token.
+  Tensor forward_decoder(Context& c, const Tensor& latent, const Masking& masking) const;
+
+  /// Adds this micro-batch's share of the mean over the global batch to `slot`.
+  Tensor forward_loss(Context& c, const Images& images, const Tensor& pred, const Masking& masking,
+                      const engine::LossSlot& slot, std::int64_t global_batch) const;
+
+  /// All of the above.
+  Tensor forward(Context& c, const Images& images, const View& draws, std::uint32_t seed, const engine::LossSlot& slot,
+                 std::int64_t global_batch) const;
+
+ private:
+  void declare_encoder();
+  void declare_decoder();
+  void set_decay();
+
+  Config config_;
+  engine::Parameters parameters_;
+  engine::Parameter cls_token_, pos_embed_, mask_token_, decoder_pos_embed_;
+  engine::Linear patch_embed_, decoder_embed_, decoder_pred_;
+  std::vector<engine::Block> blocks_, decoder_blocks_;
+  engine::LayerNorm norm_, decoder_norm_;
+};
+
+/// scale and shift of kernels::Patchify for the config's mean, std and value range, one pair a channel.
+struct PixelScaling {
+  std::vector<double> scale, shift;
+};
+PixelScaling pixel_scaling(const Config& config);
+
+}  // namespace mae

@@ -1,0 +1,357 @@
+// The battery that every kernel passes, on every device, in every row: compared with the f64 reference on the rounded
+// inputs; outputs poisoned with NaN and fenced with guard bands first; run twice for the same bits; replayed from a
+// graph for the same bits; inputs untouched; accumulate = overwrite + previous; wrong shapes refused.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernels/cases/case.h"
+#include "kernels/core/philox.h"
+#include "tests/support/catch.h"
+
+namespace test {
+
+using namespace kernels;
+
+/// Host and device memory of one view, with guard bands before and after.
+class Operand {
+ public:
+  Operand(const Device& device, View shape) : device_(device), view_(shape), bytes_(storage_bytes(shape)) {
+    host_.resize(bytes_ + 2 * guard, std::byte{0xa5});
+    memory_ = std::shared_ptr<void>(allocate(device, host_.size()), [device](void* p) { release(device, p); });
+    view_.data = static_cast<std::byte*>(memory_.get()) + guard;
+  }
+  const View& view() const { return view_; }
+  View host_view() {
+    View v = view_;
+    v.data = host_.data() + guard;
+    return v;
+  }
+  void upload(Stream& stream) { stream.copy(memory_.get(), host_.data(), host_.size()), stream.synchronize(); }
+  void download(Stream& stream) { stream.copy(host_.data(), memory_.get(), host_.size()), stream.synchronize(); }
+  bool guards_untouched() const {
+    for (std::size_t i = 0; i < guard; ++i) {
+      if (host_[i] != std::byte{0xa5} || host_[host_.size() - 1 - i] != std::byte{0xa5}) return false;
+    }
+    return true;
+  }
+  const std::vector<std::byte>& bits() const { return host_; }
+  void set_bits(const std::vector<std::byte>& bits) { host_ = bits; }
+
+  static constexpr std::size_t guard = 512;
+
+ private:
+  static std::size_t storage_bytes(const View& v) {
+    return static_cast<std::size_t>(v.rows() * v.row_stride) * size_of(v.dtype);
+  }
+  Device device_;
+  View view_;
+  std::size_t bytes_;
+  std::vector<std::byte> host_;
+  std::shared_ptr<void> memory_;
+};
+
+inline double get(const View& v, std::int64_t r, std::int64_t c) {
+  switch (v.dtype) {
+    case DType::f64:
+      return v.row<double>(r)[c];
+    case DType::f32:
+      return v.row<float>(r)[c];
+    case DType::bf16:
+      return v.row<bf16>(r)[c];
+    case DType::i32:
+      return v.row<std::int32_t>(r)[c];
+    case DType::u32:
+      return v.row<std::uint32_t>(r)[c];
+    case DType::u16:
+      return v.row<std::uint16_t>(r)[c];
+    case DType::u8:
+      return v.row<std::uint8_t>(r)[c];
+  }
+  return 0;
+}
+
+inline void set(const View& v, std::int64_t r, std::int64_t c, double value) {
+  switch (v.dtype) {
+    case DType::f64:
+      v.row<double>(r)[c] = value;
+      break;
+    case DType::f32:
+      v.row<float>(r)[c] = static_cast<float>(value);
+      break;
+    case DType::bf16:
+      v.row<bf16>(r)[c] = bf16(value);
+      break;
+    case DType::i32:
+      v.row<std::int32_t>(r)[c] = static_cast<std::int32_t>(value);
+      break;
+    case DType::u32:
+      v.row<std::uint32_t>(r)[c] = static_cast<std::uint32_t>(value);
+      break;
+    case DType::u16:
+      v.row<std::uint16_t>(r)[c] = static_cast<std::uint16_t>(value);
+      break;
+    case DType::u8:
+      v.row<std::uint8_t>(r)[c] = static_cast<std::uint8_t>(value);
+      break;
+  }
+}
+
+inline void copy_values(const View& from, const View& to) {
+  for (std::int64_t r = 0; r < from.rows(); ++r) {
+    for (std::int64_t c = 0; c < from.cols(); ++c) set(to, r, c, get(from, r, c));
+  }
+}
+
+/// N(0, 1) values (Box-Muller on Philox) for floating views, uniform integers of the type for the others.
+inline void fill_random(const View& v, std::uint32_t stream, double mean = 0.0, double deviation = 1.0) {
+  const PhiloxKey key{.seed = stream, .purpose = static_cast<std::uint32_t>(Purpose::test)};
+  for (std::int64_t r = 0; r < v.rows(); ++r) {
+    for (std::int64_t c = 0; c < v.cols(); ++c) {
+      const auto i = static_cast<std::uint32_t>(r * v.cols() + c);
+      const PhiloxWords w = philox({.block = i, .subindex = 0, .sample = 0, .time = 0}, key);
+      const double normal =
+          std::sqrt(-2 * std::log(1 - uniform(w.w[0]))) * std::cos(6.283185307179586 * uniform(w.w[1]));
+      set(v, r, c, is_floating(v.dtype) ? mean + deviation * normal : w.w[2] % 200);
+    }
+  }
+}
+
+inline bool any_nan(const View& v) {
+  for (std::int64_t r = 0; r < v.rows(); ++r) {
+    for (std::int64_t c = 0; c < v.cols(); ++c) {
+      if (std::isnan(get(v, r, c))) return true;
+    }
+  }
+  return false;
+}
+
+/// norm(a - b) / norm(b); NaN counts as infinite; where b is all zero, norm(a)
+inline double relative_error(const View& a, const View& b) {
+  double difference = 0, size = 0;
+  for (std::int64_t r = 0; r < a.rows(); ++r) {
+    for (std::int64_t c = 0; c < a.cols(); ++c) {
+      const double x = get(a, r, c), y = get(b, r, c);
+      if (std::isnan(x) || std::isnan(y)) return INFINITY;
+      difference += (x - y) * (x - y);
+      size += y * y;
+    }
+  }
+  return size > 0 ? std::sqrt(difference / size) : std::sqrt(difference);
+}
+
+/// An argument struct together with the memory of its views, on one device.
+template <class Args>
+class Bench {
+ public:
+  Bench(const Device& device, Args args) : args_(args), stream_(device) {
+    Args::fields(args_, [&](const char* name, View& view, Role role) {
+      if (!view) return;
+      operands_.emplace_back(device, view);
+      names_.push_back(name);
+      roles_.push_back(role);
+      view.data = operands_.back().view().data;
+    });
+  }
+  Bench(const Bench&) = delete;
+
+  Args& args() { return args_; }
+  Stream& stream() { return stream_; }
+  std::size_t count() const { return operands_.size(); }
+  Operand& operand(std::size_t i) { return operands_[i]; }
+  Role role(std::size_t i) const { return roles_[i]; }
+  const std::string& name(std::size_t i) const { return names_[i]; }
+
+  void upload() {
+    for (Operand& o : operands_) o.upload(stream_);
+  }
+  void download() {
+    for (Operand& o : operands_) o.download(stream_);
+  }
+
+  void run(const std::string& row) {
+    lend(row);
+    launch(stream_, args_, row);
+    stream_.synchronize();
+  }
+  void replay(const std::string& row) {
+    lend(row);
+    Graph graph(stream_, [&] { launch(stream_, args_, row); });
+    graph.replay(stream_);
+    stream_.synchronize();
+  }
+  /// The host's views in an argument struct, for input makers.
+  Args host_args() {
+    Args host = args_;
+    std::size_t i = 0;
+    Args::fields(host, [&](const char*, View& view, Role) {
+      if (view) view.data = operands_[i++].host_view().data;
+    });
+    return host;
+  }
+
+ private:
+  void lend(const std::string& row) {
+    const auto& variant = choose(stream_.device(), args_, row);
+    const std::size_t bytes = variant.workspace ? variant.workspace(stream_.device(), args_) : 0;
+    if (bytes == 0) return;
+    scratch_ =
+        std::shared_ptr<void>(allocate(stream_.device(), bytes), [d = stream_.device()](void* p) { release(d, p); });
+    stream_.lend_scratch(scratch_.get(), bytes);
+  }
+  Args args_;
+  Stream stream_;
+  std::vector<Operand> operands_;
+  std::vector<std::string> names_;
+  std::vector<Role> roles_;
+  std::shared_ptr<void> scratch_;
+};
+
+template <class Args>
+Args with_dtype_f64(Args args) {
+  Args::fields(args, [](const char*, View& view, Role) {
+    if (view && is_floating(view.dtype)) view.dtype = DType::f64;
+  });
+  return args;
+}
+
+/// Fills the inputs of a host bench: random values, then the case's own maker, if any; then rounds to the dtypes of
+/// `like`.
+template <class Args>
+void make_inputs(Bench<Args>& exact, Bench<Args>& rounded) {
+  for (std::size_t i = 0; i < exact.count(); ++i) {
+    if (exact.role(i) != Role::output) fill_random(exact.operand(i).host_view(), static_cast<std::uint32_t>(i + 1));
+  }
+  if constexpr (requires(Args & a) { Case<Args>::fill(a); }) {
+    Args host = exact.host_args();
+    Case<Args>::fill(host);
+  }
+  for (std::size_t i = 0; i < exact.count(); ++i) {
+    if (exact.role(i) == Role::output) continue;
+    copy_values(exact.operand(i).host_view(), rounded.operand(i).host_view());
+    copy_values(rounded.operand(i).host_view(), exact.operand(i).host_view());
+  }
+}
+
+inline void poison(const View& v) {
+  for (std::int64_t r = 0; r < v.rows(); ++r) {
+    for (std::int64_t c = 0; c < v.cols(); ++c) set(v, r, c, is_floating(v.dtype) ? NAN : 173);
+  }
+}
+
+template <class Args>
+std::vector<std::vector<std::byte>> snapshot(Bench<Args>& bench) {
+  std::vector<std::vector<std::byte>> bits;
+  for (std::size_t i = 0; i < bench.count(); ++i) bits.push_back(bench.operand(i).bits());
+  return bits;
+}
+
+template <class Args>
+void check_row(const Device& device, const Args& args, const std::string& row, const Bound& bound) {
+  Bench<Args> exact(devices().front(), with_dtype_f64(args)), bench(device, args);
+  make_inputs(exact, bench);
+  DType dtype = DType::f64;  // the coarsest floating type among the views decides the bound
+  for (std::size_t i = 0; i < bench.count(); ++i) {
+    const DType t = bench.operand(i).view().dtype;
+    if (is_floating(t) && size_of(t) < size_of(dtype)) dtype = t;
+    if (bench.role(i) == Role::output) poison(bench.operand(i).host_view()), poison(exact.operand(i).host_view());
+  }
+  exact.upload();
+  exact.run("reference");
+  exact.download();
+
+  const auto before = snapshot(bench);
+  const auto restart = [&] {
+    for (std::size_t i = 0; i < bench.count(); ++i) bench.operand(i).set_bits(before[i]);
+    bench.upload();
+  };
+  restart();
+  bench.run(row);
+  bench.download();
+  for (std::size_t i = 0; i < bench.count(); ++i) {
+    INFO("operand " << bench.name(i) << " " << to_string(bench.operand(i).view()));
+    CHECK(bench.operand(i).guards_untouched());
+    if (bench.role(i) == Role::input) {
+      CHECK(bench.operand(i).bits() == before[i]);
+    } else if (is_floating(bench.operand(i).view().dtype)) {
+      CHECK(relative_error(bench.operand(i).host_view(), exact.operand(i).host_view()) <= bound_of(bound, dtype));
+    } else {
+      CHECK(relative_error(bench.operand(i).host_view(), exact.operand(i).host_view()) == 0);
+    }
+  }
+  const auto first = snapshot(bench);
+  restart();
+  bench.run(row);
+  bench.download();
+  CHECK(first == snapshot(bench));
+  restart();
+  bench.replay(row);
+  bench.download();
+  CHECK(first == snapshot(bench));
+}
+
+/// Any one view made one element longer must be refused by validate, with the kernel's name in the message; but for
+/// views whose length is free, which Case<Args>::may_grow(field) names.
+template <class Args>
+void check_refusals(const Args& args) {
+  std::size_t views = fields_of(args).size();
+  for (std::size_t k = 0; k < views; ++k) {
+    Args wrong = args;
+    std::size_t i = 0;
+    std::string name;
+    Args::fields(wrong, [&](const char* field, View& view, Role) {
+      if (!view || i++ != k) return;
+      View& v = view;
+      v.shape.dims[static_cast<std::size_t>(v.shape.rank - 1)] += 1;
+      v.row_stride += 1;
+      name = field;
+    });
+    if (views == 1) continue;  // nothing to disagree with
+    if constexpr (requires { Case<Args>::may_grow(name); }) {
+      if (Case<Args>::may_grow(name)) continue;
+    }
+    INFO("made longer: " << name);
+    CHECK_THROWS_WITH(validate(wrong), ContainsSubstring(Args::kernel));
+  }
+}
+
+/// The whole battery for one kernel.
+template <class Args>
+void battery() {
+  std::set<std::string> never_ran;
+  for (const Device& device : devices()) {
+    for (const auto& variant : rows_of<Args>(device.kind))
+      never_ran.insert(std::string(name_of(device.kind)) + " " + variant.name);
+    for (const char* shape : Case<Args>::tests) {
+      for (DType dtype : Case<Args>::dtypes()) {
+        int variation = 0;
+        for (const Args& args : Case<Args>::make(Dims(shape), dtype)) {
+          if (device.kind == DeviceKind::cpu) check_refusals(args);
+          for (const auto& variant : rows_of<Args>(device.kind)) {
+            if (variant.refuses && variant.refuses(device, args)) continue;
+            INFO(Args::kernel << " on " << device.name << " row " << variant.name << " shape " << shape << " "
+                              << name_of(dtype) << " variation " << variation);
+            check_row(device, args, variant.name, Case<Args>::bound);
+            never_ran.erase(std::string(name_of(device.kind)) + " " + variant.name);
+          }
+          ++variation;
+        }
+      }
+    }
+  }
+  for (const std::string& row : never_ran)
+    FAIL_CHECK(Args::kernel << ": the row " << row << " was not run by any case");
+  if (const char* required = std::getenv("MAE_REQUIRE_CUDA"); required && *required == '1') {
+    INFO(why_no_cuda());
+    REQUIRE(devices().size() > 1);
+  } else if (devices().size() == 1 && !rows_of<Args>(DeviceKind::cuda).empty()) {
+    WARN(Args::kernel << ": CUDA rows were not run: " << why_no_cuda());
+  }
+}
+
+}  // namespace test
