@@ -2,6 +2,7 @@
 find_package(Catch2 REQUIRED)
 add_library(catch_main OBJECT tests/support/catch_main.cpp)  # compiled once, without sanitizers: the slowest file of all
 target_link_libraries(catch_main PUBLIC Catch2::Catch2)
+target_compile_options(catch_main PRIVATE -std=c++20)  # Catch's std::byte printer exists from C++17 on
 
 set(catch_flags "-#")
 if(Catch2_VERSION VERSION_LESS 3)
