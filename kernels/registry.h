@@ -1,6 +1,7 @@
 // Every kernel there is, so that tests, bench and `mae devices` find a new one without being told.
 #pragma once
 
+#include "kernels/attention.h"
 #include "kernels/layernorm.h"
 #include "kernels/matmul.h"
 
@@ -8,8 +9,10 @@ namespace kernels {
 
 template <class... Args> struct KernelList {};
 using AllKernels = KernelList<  //
-    LayerNormForward,             //
-    LayerNormBackward,            //
+    AttentionForward,   //
+    AttentionBackward,  //
+    LayerNormForward,   //
+    LayerNormBackward,  //
     MatMul>;
 
 /// visit.operator()<Args>() for every kernel, in order.
