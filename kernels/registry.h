@@ -1,6 +1,7 @@
 // Every kernel there is, so that tests, bench and `mae devices` find a new one without being told.
 #pragma once
 
+#include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/layernorm.h"
 #include "kernels/matmul.h"
@@ -9,6 +10,8 @@ namespace kernels {
 
 template <class... Args> struct KernelList {};
 using AllKernels = KernelList<  //
+    GeluForward,        //
+    GeluBackward,       //
     AttentionForward,   //
     AttentionBackward,  //
     LayerNormForward,   //
