@@ -9,21 +9,27 @@
 namespace apps {
 namespace {
 
-/// Multiples of `step` in [low, high]; each made from its integer, so errors do not add up.
-std::vector<double> multiples(double low, double high, double step) {
+/// value * 10^decade, correctly rounded: 0.6 and not 0.6000000000000001.
+double scaled(double value, int decade) {
+  return decade < 0 ? value / std::pow(10.0, -decade) : value * std::pow(10.0, decade);
+}
+
+/// Multiples of mantissa * 10^decade in [low, high]; each made from its integer, so errors do not add up.
+std::vector<double> multiples(double low, double high, int mantissa, int decade) {
   std::vector<double> ticks;
+  const double step = scaled(mantissa, decade);
   const double slack = 1e-9;  // of a step: an end that is a multiple but for rounding still gets its tick
   for (double i = std::ceil(low / step - slack); i <= std::floor(high / step + slack); ++i)
-    ticks.push_back(i * step + 0.0);
+    ticks.push_back(scaled(i * mantissa, decade) + 0.0);
   return ticks;
 }
 
-/// Every (mantissa x power of ten) in [low, high].
+/// Every (mantissa x power of ten) in [low, high] whose power is a multiple of `every`.
 std::vector<double> in_decades(double low, double high, const std::vector<int>& mantissas, int every) {
   std::vector<double> ticks;
   for (int decade = int(std::floor(std::log10(low))); decade <= int(std::ceil(std::log10(high))); ++decade)
     for (const int mantissa : mantissas) {
-      const double tick = decade < 0 ? mantissa / std::pow(10.0, -decade) : mantissa * std::pow(10.0, decade);
+      const double tick = scaled(mantissa, decade);
       if (decade % every == 0 && tick >= low * (1 - 1e-9) && tick <= high * (1 + 1e-9)) ticks.push_back(tick);
     }
   return ticks;
@@ -56,9 +62,8 @@ std::vector<double> linear_ticks(double low, double high, int at_most) {
   if (!(low < high) || at_most < 2 || !std::isfinite(high - low)) return {};
   for (int decade = int(std::floor(std::log10((high - low) / at_most)));; ++decade)
     for (const int mantissa : {1, 2, 5}) {
-      const double step = decade < 0 ? mantissa / std::pow(10.0, -decade) : mantissa * std::pow(10.0, decade);
-      if ((high - low) / step > 2.0 * at_most) continue;
-      auto ticks = multiples(low, high, step);
+      if ((high - low) / scaled(mantissa, decade) > 2.0 * at_most) continue;
+      auto ticks = multiples(low, high, mantissa, decade);
       if (int(ticks.size()) <= at_most) return ticks;
     }
 }

@@ -27,13 +27,16 @@ std::string progress_line(const Progress& p) {
     return fmt::format("{:>{}}/{}", done, all.size(), all);
   };
   const std::string lr = p.lr == 0 ? "0" : fmt::format("{:.1e}", p.lr);
-  return fmt::format("epoch {}  step {}  loss {:.4f}  lr {:<7}  {:.0f} images/s  ETA {}", of(p.epoch, p.epochs),
-                     of(p.step, p.steps), p.loss, lr, p.images_per_second, short_time(p.seconds_left));
+  return fmt::format("epoch {}  step {}  loss {:.4f}  lr {:<7}  ETA {}  {:.0f} images/s", of(p.epoch, p.epochs),
+                     of(p.step, p.steps), p.loss, lr, short_time(p.seconds_left), p.images_per_second);
 }
 
 std::string fitted(const std::string& line, int columns) {
+  const auto room = std::size_t(std::max(columns - 1, 0));
   std::string out = line;
-  out.resize(std::size_t(std::max(columns - 1, 0)), ' ');
+  if (out.size() > room)
+    if (const auto cut = out.rfind("  ", room); cut != std::string::npos) out.resize(cut);
+  out.resize(room, ' ');
   return out;
 }
 

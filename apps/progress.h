@@ -16,14 +16,15 @@ struct Progress {
   double seconds_left = -1;  // negative or not finite: not known yet
 };
 
-/// "epoch 3/100  step 1234/23400  loss 0.4312  lr 1.2e-06  5120 images/s  ETA 3m20s", ASCII, no line end. Counts are
+/// "epoch 3/100  step 1234/23400  loss 0.4312  lr 1.2e-06  ETA 3m20s  5120 images/s", ASCII, no line end. Counts are
 /// padded to the width of their totals, so that the line does not jump.
 std::string progress_line(const Progress& progress);
 
 /// 12s, 3m20s, 1h02m, 3d04h; "?" for what is not known.
 std::string short_time(double seconds);
 
-/// Exactly what fits before the last column, padded with spaces so that a longer line before leaves nothing behind.
+/// Exactly columns - 1 letters (a full row would wrap): a longer line loses whole fields (two spaces part them) from
+/// its end where it can, a shorter one is padded with spaces so that the line before leaves nothing behind.
 std::string fitted(const std::string& line, int columns);
 
 /// Columns of the terminal that `file` writes to, 0 where it is none.

@@ -1,30 +1,54 @@
 // Every kernel there is, so that tests, bench and `mae devices` find a new one without being told.
 #pragma once
 
+#include "kernels/activation.h"
+#include "kernels/attention.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
+#include "kernels/loss.h"
+#include "kernels/masking.h"
+#include "kernels/matmul.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
+#include "kernels/tokens.h"
 
 namespace kernels {
 
-template <class... Args> struct KernelList {};
-// clang-format off
-using AllKernels = KernelList<
-    Fill,
-    Cast,
-    Accumulate,
-    LayerNormForward,
-    LayerNormBackward,
-    AdamW,
-    StepGuard,
-    StepAdvance,
-    ColumnSum,
-    SquaredNorm>;
-// clang-format on
+template <class... Args>
+struct KernelList {};
+
+// One kernel a line, by header.
+using AllKernels = KernelList<  //
+    GeluForward,                //
+    GeluBackward,               //
+    AttentionForward,           //
+    AttentionBackward,          //
+    Fill,                       //
+    Cast,                       //
+    Accumulate,                 //
+    LayerNormForward,           //
+    LayerNormBackward,          //
+    MaskedMseForward,           //
+    MaskedMseBackward,          //
+    MaskRanks,                  //
+    MatMul,                     //
+    AdamW,                      //
+    StepGuard,                  //
+    StepAdvance,                //
+    ColumnSum,                  //
+    SquaredNorm,                //
+    Patchify,                   //
+    Unpatchify,                 //
+    TokenGatherForward,         //
+    TokenGatherBackward,        //
+    TokenEmbedForward,          //
+    TokenEmbedBackward,         //
+    TokenScatterForward,        //
+    TokenScatterBackward>;
 
 /// visit.operator()<Args>() for every kernel, in order.
-template <class Visitor, class... Args> void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
+template <class Visitor, class... Args>
+void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
   (visit.template operator()<Args>(), ...);
 }
 

@@ -38,7 +38,7 @@ bool random_flip(const DrawOf& draw);
 /// The box of `image`, flipped if asked for, at height x width. A side that already fits is copied, not resampled.
 Image apply(const Image& image, const Crop& crop, int height, int width);
 
-/// The same into out                                            // (height, width, channels), the image's dtype
+/// The same, written to out: (height, width, channels) in the image's dtype.
 void apply(const Image& image, const Crop& crop, int height, int width, std::byte* out);
 
 /// For evaluation: the smallest resize that covers height x width and keeps the aspect, then the centre.

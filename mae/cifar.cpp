@@ -17,24 +17,25 @@ struct Held {
 };
 
 void append_records(Held& held, const fs::path& path) {
-  const std::vector<std::byte> file = read_file(path.string());
+  const std::vector<std::byte> file = read_bytes(path.string());
   if (file.empty() || file.size() % record != 0) {
     const bool other = !file.empty() && file.size() % record_of_100 == 0;
     throw kernels::Error(other ? "looks like CIFAR-100, whose records have two labels; CIFAR-10 is read"
                                : "cut or damaged CIFAR-10 file: not a whole number of 3073-byte records",
                          path.string(), other ? "use CIFAR-10's binary version" : "fetch the file again");
   }
-  for (std::size_t at = 0; at < file.size(); at += record) {
-    if (std::to_integer<int>(file[at]) > 9) {
-      throw kernels::Error("not a CIFAR-10 file: record " + std::to_string(at / record) + " has label " +
-                               std::to_string(std::to_integer<int>(file[at])),
-                           path.string(), "fetch the file again");
+  const std::size_t old = held.pixels.size();
+  held.pixels.resize(old + file.size() / record * 3 * plane);
+  std::byte* out = held.pixels.data() + old;
+  for (std::size_t at = 0; at < file.size(); at += record, out += 3 * plane) {
+    const int label = std::to_integer<int>(file[at]);
+    if (label > 9) {
+      throw kernels::Error(
+          "not a CIFAR-10 file: record " + std::to_string(at / record) + " has label " + std::to_string(label),
+          path.string(), "fetch the file again");
     }
     held.labels.push_back(file[at]);
     const std::byte* planes = &file[at + 1];
-    const std::size_t old = held.pixels.size();
-    held.pixels.resize(old + 3 * plane);
-    std::byte* out = held.pixels.data() + old;
     for (std::size_t i = 0; i < plane; ++i) {
       for (std::size_t c = 0; c < 3; ++c) out[3 * i + c] = planes[c * plane + i];
     }

@@ -3,7 +3,7 @@
 #include "kernels/core/check.h"
 #include "mae/image_codecs.h"
 
-#if __has_include(<jpeglib.h>)
+#ifdef MAE_WITH_JPEG
 #include <csetjmp>
 #include <cstdio>  // jpeglib.h needs FILE
 

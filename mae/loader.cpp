@@ -73,8 +73,8 @@ Batch Loader::get(std::int64_t step) {
 }
 
 std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
-  const std::int64_t epoch = step / steps_per_epoch(),
-                     begin = step % steps_per_epoch() * options_.batch + options_.first;
+  const std::int64_t epoch = step / steps_per_epoch();
+  const std::int64_t begin = step % steps_per_epoch() * options_.batch + options_.first;
   if (epoch != order_epoch_) {
     order_ = epoch_order(data_.size, options_.seed, static_cast<std::uint32_t>(epoch));
     order_epoch_ = epoch;

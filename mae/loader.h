@@ -1,9 +1,8 @@
 // Sample order and batches, ahead of time.
 //
-// Order:    epoch e goes through the samples sorted by key[i] = Philox word, key (seed, shuffle), counter (i, 0, 2^32 -
-// 1,
-//           e), ties by index. Steps are numbered through all epochs; the last samples of an epoch that fill no whole
-//           batch are left out.
+// Order:    epoch e goes through the samples sorted by key[i] = Philox word, key (seed, shuffle), counter
+//           (i, 0, 2^32 - 1, e), ties by index. Steps are numbered through all epochs; the last samples of an epoch
+//           that fill no whole batch are left out.
 // Promise:  pixels, labels and order depend only on (seed, epoch, sample): never on workers, on how a batch is cut into
 //           slices, or on the steps that were asked for before. A resumed run just asks for a later step.
 #pragma once

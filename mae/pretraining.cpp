@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "kernels/core/check.h"
-#include "mae/config_text.h"
+#include "mae/model_file.h"
 
 namespace mae {
 namespace {
@@ -25,13 +25,18 @@ void validate(const Recipe& r) {
   };
   require(r.batch >= 1, "--batch", "the batch must be positive", "");
   require(r.micro() >= 1 && r.batch % r.micro() == 0, "--micro-batch",
-          std::to_string(r.micro()) + " does not divide the batch of " + std::to_string(r.batch), "a divisor of --batch");
-  require(r.epochs > 0 && r.warmup_epochs >= 0 && r.warmup_epochs < r.epochs, "--warmup-epochs", "warm-up must be shorter than the run", "");
+          std::to_string(r.micro()) + " does not divide the batch of " + std::to_string(r.batch),
+          "a divisor of --batch");
+  require(r.epochs > 0 && r.warmup_epochs >= 0 && r.warmup_epochs < r.epochs, "--warmup-epochs",
+          "warm-up must be shorter than the run", "");
   require(r.blr > 0 && r.min_lr >= 0, "--blr", "learning rates must be positive", "");
 }
 
-InputSlot::InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute, std::int64_t capacity)
-    : stream_(stream), image_{config.image_height, config.image_width, config.channels}, pixel_type_(pixels),
+InputSlot::InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,
+                     std::int64_t capacity)
+    : stream_(stream),
+      image_{config.image_height, config.image_width, config.channels},
+      pixel_type_(pixels),
       table_type_(kernels::statistics_of(compute)),
       pixels_(stream.device(), static_cast<std::size_t>(capacity * image_.count()) * kernels::size_of(pixels)),
       draws_(stream.device(), static_cast<std::size_t>(capacity) * 2 * sizeof(std::uint32_t)) {
@@ -41,7 +46,8 @@ InputSlot::InputSlot(kernels::Stream& stream, const Config& config, kernels::DTy
 }
 
 void InputSlot::fill(const Batch& batch, std::int64_t first, std::int64_t count) {
-  const std::size_t sample = static_cast<std::size_t>(image_.count()) * kernels::size_of(pixel_type_), at = static_cast<std::size_t>(first);
+  const std::size_t sample = static_cast<std::size_t>(image_.count()) * kernels::size_of(pixel_type_),
+                    at = static_cast<std::size_t>(first);
   stream_.copy(pixels_.data(), batch.pixels.data() + at * sample, static_cast<std::size_t>(count) * sample);
   stream_.copy(draws_.data(), batch.draws.data() + at * 2, static_cast<std::size_t>(count) * 2 * sizeof(std::uint32_t));
   stream_.synchronize();
@@ -59,14 +65,22 @@ double InputSlot::bytes() const {
   return static_cast<double>(pixels_.bytes() + draws_.bytes() + scale_.bytes() + shift_.bytes());
 }
 
-Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute, kernels::DType pixels,
-                         std::int64_t steps_per_epoch)
-    : stream_(stream), recipe_(recipe),
-      schedule_{.lr = recipe.lr(), .min_lr = recipe.min_lr, .warmup_epochs = recipe.warmup_epochs, .epochs = recipe.epochs,
+Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
+                         kernels::DType pixels, std::int64_t steps_per_epoch)
+    : stream_(stream),
+      recipe_(recipe),
+      schedule_{.lr = recipe.lr(),
+                .min_lr = recipe.min_lr,
+                .warmup_epochs = recipe.warmup_epochs,
+                .epochs = recipe.epochs,
                 .steps_per_epoch = steps_per_epoch},
-      model_(config, compute), inputs_(stream, config, pixels, compute, recipe.micro()), micro_count_(recipe.micro()), share_(recipe.batch),
+      model_(config, compute),
+      inputs_(stream, config, pixels, compute, recipe.micro()),
+      micro_count_(recipe.micro()),
+      share_(recipe.batch),
       workspace_(stream, compute),
-      step_((model_.initialize(stream, recipe.seed, engine::Purpose::training), workspace_), model_.parameters(), recipe.adamw, schedule_.table(),
+      step_((model_.initialize(stream, recipe.seed, engine::Purpose::training), workspace_), model_.parameters(),
+            recipe.adamw, schedule_.table(),
             [this](Context& c, const engine::LossSlot& slot) {
               model_.forward(c, inputs_.images(micro_count_), inputs_.draws(micro_count_), recipe_.seed, slot, share_);
             }),
@@ -96,7 +110,8 @@ double Pretraining::evaluate(const Batch& batch) {
     const std::int64_t some = std::min(recipe_.micro(), count - at);
     inputs_.fill(batch, at, some);
     Context context = workspace_.context();
-    const engine::LossSlot slot{evaluation_loss_.view(type, {1}), at == 0 ? kernels::Write::overwrite : kernels::Write::accumulate};
+    const engine::LossSlot slot{evaluation_loss_.view(type, {1}),
+                                at == 0 ? kernels::Write::overwrite : kernels::Write::accumulate};
     model_.forward(context, inputs_.images(some), inputs_.draws(some), recipe_.seed, slot, count);
   }
   double wide = 0;
@@ -122,7 +137,8 @@ void Pretraining::save(const std::string& path, const engine::Text& run) const {
 void Pretraining::load(const std::string& path) {
   const engine::Checkpoint checkpoint = engine::read_checkpoint(path);
   if (config_metadata(config_of(checkpoint, path)) != config_metadata(model_.config())) {
-    throw kernels::Error("the checkpoint's model is not the one configured", path, "the same --model and sizes as RUN/config.toml says");
+    throw kernels::Error("the checkpoint's model is not the one configured", path,
+                         "the same --model and sizes as RUN/config.toml says");
   }
   load_checkpoint(path, stream_, model_.parameters(), engine::Content::training_state);
   step_.set_step(checkpoint.step);

@@ -1,7 +1,7 @@
 // Pretraining: a model, its recipe and its train step, fed with global batches.
 //
-// `batch` is the global batch of one optimizer step on every machine; `micro_batch` is what the device holds at once, and
-// accumulation is derived. Masks, order and updates depend on the global batch alone.
+// `batch` is the global batch of one optimizer step on every machine; `micro_batch` is what the device holds at once,
+// and accumulation is derived. Masks, order and updates depend on the global batch alone.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,8 @@ void validate(const Recipe& recipe);
 /// The device memory that a micro-batch is copied into: pixels, their scaling, and what draws are keyed by.
 class InputSlot {
  public:
-  InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute, std::int64_t capacity);
+  InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,
+            std::int64_t capacity);
 
   /// Copies samples [first, first + count) of a batch; count is at most the capacity.
   void fill(const Batch& batch, std::int64_t first, std::int64_t count);
@@ -53,12 +54,13 @@ class InputSlot {
 class Pretraining {
  public:
   /// Plans, allocates and draws initial values. `pixels`: dtype of the data set; `steps_per_epoch`: of the loader.
-  Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute, kernels::DType pixels,
-              std::int64_t steps_per_epoch);
+  Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
+              kernels::DType pixels, std::int64_t steps_per_epoch);
 
   /// One optimizer step on a global batch.
   engine::StepResult step(const Batch& batch);
-  /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the batch's.
+  /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the
+  /// batch's.
   void accumulate(const Batch& part, bool first);
   /// Mean loss over a batch of any size, without a tape.
   double evaluate(const Batch& batch);

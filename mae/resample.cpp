@@ -50,8 +50,11 @@ struct Filter {
       const int low = std::max(static_cast<int>(centre - support + 0.5), 0);
       const int high = std::min(static_cast<int>(centre + support + 0.5), in);
       double sum = 0;
-      for (int x = low; x < high; ++x)
-        sum += row[static_cast<std::size_t>(x - low)] = bicubic((x - centre + 0.5) * (1.0 / widening));
+      for (int x = low; x < high; ++x) {
+        const double w = bicubic((x - centre + 0.5) * (1.0 / widening));
+        row[static_cast<std::size_t>(x - low)] = w;
+        sum += w;
+      }
       W* out = &weights[i * static_cast<std::size_t>(taps)];
       for (int x = low; x < high; ++x) out[x - low] = weight_from<W>(row[static_cast<std::size_t>(x - low)] / sum);
       first[i] = low;

@@ -4,13 +4,18 @@
 // must be a plain function: OpenMP moves the body of a parallel loop into a function of its own, which is not compiled
 // thrice, so parallel_for stands outside and calls it. Sanitized builds take one plain version (their runtime starts
 // too late).
+//
+// The clones are named by feature level (v3: AVX2 and FMA, v4: AVX-512), which the loader compares with what the
+// machine can do; a model name such as arch=haswell would be taken on Intel's machines only. g++ has such clones
+// since 12.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__SANITIZE_ADDRESS__)
-#define MAE_VECTOR __attribute__((noinline, target_clones("default", "arch=haswell", "arch=skylake-avx512")))
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && __GNUC__ >= 12 && \
+    !defined(__SANITIZE_ADDRESS__)
+#define MAE_VECTOR __attribute__((noinline, target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define MAE_VECTOR
 #endif

@@ -1,7 +1,8 @@
 #include "apps/canvas.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <limits>

@@ -1,8 +1,8 @@
 #include "apps/progress.h"
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
-#include <sstream>
+#include <string>
 #include <vector>
 
 #include "tests/support/catch.h"
@@ -74,13 +74,13 @@ TEST_CASE("times are short and never lose a minute to rounding") {
 
 TEST_CASE("the progress line says it all and keeps its columns") {
   CHECK(progress_line(at(1234)) ==
-        "epoch   3/100  step  1234/23400  loss 0.4313  lr 1.2e-06  5120 images/s  ETA 3m20s");
+        "epoch   3/100  step  1234/23400  loss 0.4313  lr 1.2e-06  ETA 3m20s  5120 images/s");
   CHECK(progress_line(at(1)).size() == progress_line(at(23400)).size());
   Progress first = at(1);
   first.lr = 0;
   first.seconds_left = -1;
   CHECK_THAT(progress_line(first), ContainsSubstring("lr 0 ") && ContainsSubstring("ETA ?"));
-  CHECK(progress_line(first).find("images/s") == progress_line(at(1)).find("images/s"));
+  CHECK(progress_line(first).find("ETA") == progress_line(at(1)).find("ETA"));
   first.loss = std::numeric_limits<double>::quiet_NaN();
   CHECK_THAT(progress_line(first), ContainsSubstring("loss nan"));
 }
@@ -88,6 +88,10 @@ TEST_CASE("the progress line says it all and keeps its columns") {
 TEST_CASE("fitted lines leave the last column free") {
   CHECK(fitted("abcdef", 4) == "abc");
   CHECK(fitted("ab", 5) == "ab  ");
+  CHECK(fitted("one field  two", 12) == "one field  ");
+  CHECK(fitted("one field  two", 14) == "one field    ");
+  CHECK(fitted("one field  two", 15) == "one field  two");
+  CHECK_THAT(fitted(progress_line(at(1234)), 80), ContainsSubstring("ETA 3m20s   "));
   CHECK(fitted("ab", 1).empty());
   CHECK(fitted("ab", 0).empty());
 }
@@ -121,7 +125,7 @@ TEST_CASE("on a terminal: one line rewritten at most ten times a second, cut to 
   writer.finish();
   const auto lines = screen(sheet.text().substr(text.size()), 60);
   REQUIRE(lines.size() == 3);
-  CHECK(lines[0].substr(0, 19) == "checkpoint written");
-  CHECK(lines[1] == progress_line(at(2001)).substr(0, 39));
+  CHECK(lines[0] == "checkpoint written");
+  CHECK(lines[1] == "epoch   3/100  step  2001/23400");
   CHECK(lines[2].empty());
 }

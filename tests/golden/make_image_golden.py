@@ -1,8 +1,8 @@
 """Writes images.bin: small JPEG and PNG files of noise, and what Pillow decodes from them.
 
-Run by /usr/bin/python3 with python3-pil and python3-numpy. File, little endian: int32 number of cases; a case: int32 dtype
-(0 u8, 1 u16), height, width, channels of the result, channels to ask for, bytes of the file; the file; the result
-(height, width, channels).
+Run by /usr/bin/python3 with python3-pil and python3-numpy. File, little endian: int32 number of cases; a case: int32
+dtype (0 u8, 1 u16), height, width, channels of the result, channels to ask for, bytes of the file; the file; the
+result (height, width, channels).
 """
 
 import io
@@ -17,7 +17,8 @@ HEIGHT, WIDTH = 13, 17  # not whole JPEG blocks
 
 def noise(rng, channels):
     small = rng.integers(0, 256, size=(4, 5, channels), dtype=np.uint8)
-    pixels = [np.asarray(Image.fromarray(small[:, :, c]).resize((WIDTH, HEIGHT), Image.BILINEAR)) for c in range(channels)]
+    size = (WIDTH, HEIGHT)
+    pixels = [np.asarray(Image.fromarray(small[:, :, c]).resize(size, Image.BILINEAR)) for c in range(channels)]
     return np.stack(pixels, axis=2) if channels > 1 else pixels[0]
 
 

@@ -1,7 +1,8 @@
-"""Writes resize.bin: what Pillow's bicubic resize makes of noise (run by /usr/bin/python3 with python3-pil, python3-numpy).
+"""Writes resize.bin: what Pillow's bicubic resize makes of noise.
 
-File, little endian: int32 number of cases; a case: int32 dtype (0 u8, 1 f32), height, width, channels, box top, left,
-height, width, output height, width; then the input and the output, both (height, width, channels).
+Run by /usr/bin/python3 with python3-pil and python3-numpy. File, little endian: int32 number of cases; a case: int32
+dtype (0 u8, 1 f32), height, width, channels, box top, left, height, width, output height, width; then the input and
+the output, both (height, width, channels).
 """
 
 import pathlib

@@ -1,0 +1,42 @@
+// out (M, N) = a b over K; PAD more elements between the rows of every view.
+#pragma once
+
+#include "kernels/cases/case.h"
+#include "kernels/matmul.h"
+
+namespace kernels {
+
+template <>
+struct Case<MatMul> {
+  static constexpr const char* tests[] = {"M=1 N=1 K=1",           "M=5 N=3 K=7",      "M=6 N=16 K=300",
+                                          "M=100 N=40 K=64",       "M=203 N=270 K=37", "M=98 N=64 K=530 PAD=4",
+                                          "M=50 N=192 K=588 PAD=4"};
+  static constexpr const char* bench[] = {"M=3328 N=512 K=128",  "M=800 N=2304 K=768",   "M=12800 N=768 K=768",
+                                          "M=12608 N=512 K=768", "M=12608 N=2048 K=512", "M=12544 N=768 K=512",
+                                          "M=12800 N=1280 K=588"};
+  static constexpr Bound bound{};
+  static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
+
+  static std::vector<MatMul> make(const Dims& d, DType t) {
+    const std::int64_t M = d["M"], N = d["N"], K = d["K"], pad = d.get("PAD", 0);
+    const auto matrix = [&](DType type, std::int64_t rows, std::int64_t cols) {
+      return shaped(type, {rows, cols}, cols + pad);
+    };
+    const DType statistic = statistics_of(t);
+    const MatMul forward{
+        .a = matrix(t, M, K), .b = matrix(t, N, K), .out = matrix(t, M, N), .b_layout = Layout::transposed};
+    MatMul with_bias = forward, with_both = forward, dx = forward, dw = forward, both_transposed = forward;
+    with_bias.bias = with_both.bias = shaped(t, {N});
+    with_both.residual = matrix(t, M, N);
+    dx.b = dw.b = matrix(t, K, N);
+    dx.b_layout = dw.b_layout = Layout::plain;
+    dw.a = both_transposed.a = matrix(t, K, M);
+    dw.a_layout = both_transposed.a_layout = Layout::transposed;
+    dw.out = matrix(statistic, M, N);
+    MatMul dx_adding = dx, dw_adding = dw;
+    dx_adding.mode = dw_adding.mode = Write::accumulate;
+    return {forward, with_bias, with_both, dx, dx_adding, dw, dw_adding, both_transposed};
+  }
+};
+
+}  // namespace kernels

@@ -1,0 +1,118 @@
+// The inner loops of matrix products whose operands lie in cache: six rows of `a` times sixteen columns of `b` at a
+// time, so that twelve vectors of eight sums stay in registers. For use inside MAE_VECTOR functions, which compile it
+// for their instruction set; hence inlined by force.
+#pragma once
+
+#include <cstdint>
+
+namespace kernels::cpu {
+
+inline constexpr std::int64_t tile_rows = 6, tile_columns = 16, lanes = 8;
+using Lanes = float __attribute__((vector_size(32), aligned(4), may_alias));
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+struct Product {
+  const float* a;  // element (i, k) is a[i * a_row + k * a_k]
+  std::int64_t a_row, a_k;
+  const float* b;  // element (k, j) is b[k * b_row + j]
+  std::int64_t b_row;
+  float* c;  // element (i, j) is c[i * c_row + j]
+  std::int64_t c_row;
+  std::int64_t m, n, k;  // n is a multiple of 8
+  bool add = false;      // c += a b instead of c = a b
+};
+
+template <int rows, int vectors>
+[[gnu::always_inline]] inline void product_tile(const Product& p, std::int64_t i, std::int64_t j) {
+  Lanes sum[rows][vectors];
+  float* c = p.c + i * p.c_row + j;
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v)
+      sum[r][v] = p.add ? *reinterpret_cast<const Lanes*>(c + r * p.c_row + v * lanes) : Lanes{};
+  }
+  const float *a = p.a + i * p.a_row, *b = p.b + j;
+  for (std::int64_t k = 0; k < p.k; ++k, a += p.a_k, b += p.b_row) {
+    Lanes row[vectors];
+    for (int v = 0; v < vectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * lanes);
+    for (int r = 0; r < rows; ++r) {
+      for (int v = 0; v < vectors; ++v) sum[r][v] += a[r * p.a_row] * row[v];
+    }
+  }
+  for (int r = 0; r < rows; ++r) {
+    for (int v = 0; v < vectors; ++v) *reinterpret_cast<Lanes*>(c + r * p.c_row + v * lanes) = sum[r][v];
+  }
+}
+
+template <int vectors>
+[[gnu::always_inline]] inline void product_strip(const Product& p, std::int64_t j) {
+  std::int64_t i = 0;
+  for (; i + tile_rows <= p.m; i += tile_rows) product_tile<tile_rows, vectors>(p, i, j);
+  switch (p.m - i) {
+    case 1:
+      product_tile<1, vectors>(p, i, j);
+      break;
+    case 2:
+      product_tile<2, vectors>(p, i, j);
+      break;
+    case 3:
+      product_tile<3, vectors>(p, i, j);
+      break;
+    case 4:
+      product_tile<4, vectors>(p, i, j);
+      break;
+    case 5:
+      product_tile<5, vectors>(p, i, j);
+      break;
+    default:
+      break;
+  }
+}
+
+/// c = a b, or c += a b. Each element's sum runs over k in order.
+[[gnu::always_inline]] inline void product(const Product& p) {
+  std::int64_t j = 0;
+  for (; j + tile_columns <= p.n; j += tile_columns) product_strip<2>(p, j);
+  if (j < p.n) product_strip<1>(p, j);
+}
+
+/// to[j * to_row + i] = from[i * from_row + j] for i, j below 8: three rounds of exchanges between vectors.
+[[gnu::always_inline]] inline void transpose_8x8(const float* from, std::int64_t from_row, float* to,
+                                                 std::int64_t to_row) {
+  Lanes r[8], pairs[8], fours[8];
+  for (int i = 0; i < 8; ++i) r[i] = *reinterpret_cast<const Lanes*>(from + i * from_row);
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      fours[i + 2 * j] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      fours[i + 2 * j + 1] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    *reinterpret_cast<Lanes*>(to + i * to_row) =
+        __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *reinterpret_cast<Lanes*>(to + (i + 4) * to_row) =
+        __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+/// to (columns, to_row) = the transpose of from (rows, from_row).
+[[gnu::always_inline]] inline void transpose(const float* from, std::int64_t from_row, std::int64_t rows,
+                                             std::int64_t columns, float* to, std::int64_t to_row) {
+  for (std::int64_t i = 0; i < rows; i += lanes) {
+    for (std::int64_t j = 0; j < columns; j += lanes) {
+      if (i + lanes <= rows && j + lanes <= columns) {
+        transpose_8x8(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+        continue;
+      }
+      for (std::int64_t x = i; x < rows && x < i + lanes; ++x) {
+        for (std::int64_t y = j; y < columns && y < j + lanes; ++y) to[y * to_row + x] = from[x * from_row + y];
+      }
+    }
+  }
+}
+
+}  // namespace kernels::cpu
