@@ -6,10 +6,7 @@
 #include <fmt/format.h>
 
 #include "kernels/core/check.h"
-
-#define STB_IMAGE_WRITE_STATIC
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#include <stb/stb_image_write.h>
+#include "mae/image.h"
 
 namespace apps {
 namespace {
@@ -136,9 +133,9 @@ void polyline(Canvas& canvas, const std::vector<Point>& points, const Stroke& st
 
 void write_png(const std::string& path, const Canvas& canvas) {
   check(canvas, "write_png");
-  if (!stbi_write_png(path.c_str(), canvas.width, canvas.height, 3, canvas.rgb.data(), canvas.width * 3))
-    throw kernels::Error("the picture cannot be written", path,
-                         "see that its folder exists and that the disk has room");
+  mae::Image image = mae::make_image(canvas.height, canvas.width, 3, kernels::DType::u8);
+  std::copy(canvas.rgb.begin(), canvas.rgb.end(), image.as<std::uint8_t>());
+  mae::write_png(path, image);
 }
 
 }  // namespace apps
