@@ -17,7 +17,7 @@ struct Held {
 };
 
 void append_records(Held& held, const fs::path& path) {
-  const std::vector<std::byte> file = read_file(path.string());
+  const std::vector<std::byte> file = read_bytes(path.string());
   if (file.empty() || file.size() % record != 0) {
     const bool other = !file.empty() && file.size() % record_of_100 == 0;
     throw kernels::Error(other ? "looks like CIFAR-100, whose records have two labels; CIFAR-10 is read"

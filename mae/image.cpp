@@ -1,13 +1,10 @@
 #include "mae/image.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 
+#include "engine/files.h"
 #include "kernels/core/check.h"
 #include "mae/image_codecs.h"
 
@@ -94,19 +91,12 @@ Image decode_image(std::span<const std::byte> file, const std::string& where, in
   return with_channels(std::move(image), channels, where);
 }
 
-Image read_image(const std::string& path, int channels) { return decode_image(read_file(path), path, channels); }
+Image read_image(const std::string& path, int channels) { return decode_image(read_bytes(path), path, channels); }
 
-std::vector<std::byte> read_file(const std::string& path) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  std::ifstream file(path, std::ios::binary);
-  if (error || !file) throw kernels::Error("cannot be read", path, "check that the file exists and may be read");
-  std::vector<std::byte> bytes(size);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (static_cast<std::uintmax_t>(file.gcount()) != size) {
-    throw kernels::Error("ended early while it was read", path,
-                         "check the disk, and that nothing else writes the file");
-  }
+std::vector<std::byte> read_bytes(const std::string& path) {
+  const engine::InputFile file(path);
+  std::vector<std::byte> bytes(file.size());
+  file.read_at(0, bytes.data(), bytes.size());
   return bytes;
 }
 
@@ -117,17 +107,7 @@ void write_png(const std::string& path, const Image& image) {
                          path, "convert the image first");
   }
   const std::vector<std::byte> bytes = encode_png(image);
-  const std::string temporary = path + ".tmp" + std::to_string(getpid());
-  std::ofstream file(temporary, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(temporary, path, error);
-  if (!file || error) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw kernels::Error("cannot be written", path, "check that the folder exists, may be written and has space");
-  }
+  engine::write_atomically(path, [&](engine::FileWriter& file) { file.write(bytes.data(), bytes.size()); }, bytes.size());
 }
 
 }  // namespace mae

@@ -56,6 +56,6 @@ Image with_channels(Image image, int channels, const std::string& where);
 void write_png(const std::string& path, const Image& image);
 
 /// All bytes of a file.
-std::vector<std::byte> read_file(const std::string& path);
+std::vector<std::byte> read_bytes(const std::string& path);
 
 }  // namespace mae

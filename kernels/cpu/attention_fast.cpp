@@ -81,12 +81,11 @@ MAE_VECTOR void copy_rows(const float* from, std::int64_t from_row, float* to, c
 
 // to (D, tp) = scale times the transpose of rows `from`, filled up with zeros
 MAE_VECTOR void copy_transposed(const float* from, std::int64_t from_row, float scale, float* to, const Plan& plan) {
-  for (std::int64_t t = 0; t < plan.T; ++t) {
-    for (std::int64_t d = 0; d < plan.D; ++d) to[d * plan.tp + t] = scale * from[t * from_row + d];
-  }
+  transpose(from, from_row, plan.T, plan.D, to, plan.tp);
   for (std::int64_t d = 0; d < plan.D; ++d) {
     for (std::int64_t t = plan.T; t < plan.tp; ++t) to[d * plan.tp + t] = 0;
   }
+  for (std::int64_t i = 0; i < plan.D * plan.tp; ++i) to[i] *= scale;
 }
 
 struct RowSum {

@@ -73,10 +73,7 @@ MAE_VECTOR void pack_b(const MatMul& s, std::int64_t k, std::int64_t depth, std:
         for (std::int64_t c = 0; c < width; ++c) to[i * tile_columns + c] = from[c];
       }
     } else {
-      for (std::int64_t c = 0; c < width; ++c) {
-        const float* from = s.b.row<float>(n + j + c) + k;
-        for (std::int64_t i = 0; i < depth; ++i) to[i * tile_columns + c] = from[i];
-      }
+      transpose(s.b.row<float>(n + j) + k, s.b.row_stride, width, depth, to, tile_columns);
     }
   }
 }

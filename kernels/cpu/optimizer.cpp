@@ -96,9 +96,10 @@ MAE_VECTOR void update_run(const Factors<float>& factors, const float* gradient,
   }
 }
 
+// The bits are stored, not the struct: g++ 12 vectorises only that.
 MAE_VECTOR void round_run(const float* master, bf16* compute, std::int64_t count) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) compute[i] = bf16(master[i]);
+  for (std::int64_t i = 0; i < count; ++i) compute[i].bits = bf16(master[i]).bits;
 }
 
 void adamw_fast(Stream&, const AdamW& a, void*) {

@@ -76,4 +76,43 @@ template <int vectors>
   if (j < p.n) product_strip<1>(p, j);
 }
 
+/// to[j * to_row + i] = from[i * from_row + j] for i, j below 8: three rounds of exchanges between vectors.
+[[gnu::always_inline]] inline void transpose_8x8(const float* from, std::int64_t from_row, float* to,
+                                                 std::int64_t to_row) {
+  Lanes r[8], pairs[8], fours[8];
+  for (int i = 0; i < 8; ++i) r[i] = *reinterpret_cast<const Lanes*>(from + i * from_row);
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      fours[i + 2 * j] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      fours[i + 2 * j + 1] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int i = 0; i < 4; ++i) {
+    *reinterpret_cast<Lanes*>(to + i * to_row) =
+        __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *reinterpret_cast<Lanes*>(to + (i + 4) * to_row) =
+        __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+/// to (columns, to_row) = the transpose of from (rows, from_row).
+[[gnu::always_inline]] inline void transpose(const float* from, std::int64_t from_row, std::int64_t rows,
+                                             std::int64_t columns, float* to, std::int64_t to_row) {
+  for (std::int64_t i = 0; i < rows; i += lanes) {
+    for (std::int64_t j = 0; j < columns; j += lanes) {
+      if (i + lanes <= rows && j + lanes <= columns) {
+        transpose_8x8(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+        continue;
+      }
+      for (std::int64_t x = i; x < rows && x < i + lanes; ++x) {
+        for (std::int64_t y = j; y < columns && y < j + lanes; ++y) to[y * to_row + x] = from[x * from_row + y];
+      }
+    }
+  }
+}
+
 }  // namespace kernels::cpu

@@ -36,7 +36,7 @@ Bytes gzip(const Bytes& plain, const std::string& scratch) {
   gzFile file = gzopen(scratch.c_str(), "wb");
   gzwrite(file, plain.data(), static_cast<unsigned>(plain.size()));
   gzclose(file);
-  Bytes bytes = read_file(scratch);
+  Bytes bytes = read_bytes(scratch);
   std::filesystem::remove(scratch);
   return bytes;
 }
@@ -61,7 +61,7 @@ Bytes png_bytes(const TempDir& dir, int height, int width, int channels, std::ui
   Image image = make_image(height, width, channels, DType::u8);
   image.pixels = noise_bytes(image.pixels.size(), sample);
   write_png(dir / "scratch", image);
-  Bytes bytes = read_file(dir / "scratch");
+  Bytes bytes = read_bytes(dir / "scratch");
   std::filesystem::remove(dir / "scratch");
   return bytes;
 }

@@ -159,7 +159,7 @@ TEST_CASE("a damaged file of a folder is named by get") {
     image.pixels = support::noise_bytes(image.pixels.size(), i);
     write_png(dir / (std::to_string(i) + ".png"), image);
   }
-  const std::vector<std::byte> file = read_file(dir / "4.png");
+  const std::vector<std::byte> file = read_bytes(dir / "4.png");
   support::write_file(dir / "4.png", std::span(file).first(file.size() / 2));
   Loader loader(open_dataset(dir.string()), {.seed = 1, .batch = 6, .height = 6, .width = 6, .workers = 2});
   CHECK_THROWS_WITH(loader.get(0), ContainsSubstring(dir / "4.png"));

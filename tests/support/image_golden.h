@@ -16,7 +16,7 @@ namespace support {
 class Golden {
  public:
   explicit Golden(const std::string& name)
-      : bytes_(mae::read_file(std::string(MAE_SOURCE_DIR "/tests/golden/") + name)) {}
+      : bytes_(mae::read_bytes(std::string(MAE_SOURCE_DIR "/tests/golden/") + name)) {}
 
   std::int32_t number() {
     std::int32_t value = 0;
