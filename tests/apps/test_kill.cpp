@@ -1,5 +1,6 @@
 // labels: slow
-// The program killed at four random moments (fixed seed) and resumed ends with the log and the weights of a run that was left alone.
+// The program killed at four random moments (fixed seed) and resumed ends with the log and the weights of a run that
+// was left alone.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,9 +26,10 @@ pid_t start(const std::string& data, const std::string& out) {
   const std::string log = out + ".output";
   if (!freopen(log.c_str(), "a", stdout) || !freopen(log.c_str(), "a", stderr)) _exit(99);
   const std::string program = std::string(MAE_BINARY_DIR) + "/mae";
-  execl(program.c_str(), "mae", "pretrain", "--data", data.c_str(), "--out", out.c_str(), "--resume", "auto", "--image-size", "16", "--channels", "1",
-        "--mean", "0.5", "--std", "0.25", "--patch", "4", "--dim", "32", "--depth", "2", "--heads", "2", "--decoder-dim", "24", "--decoder-depth", "1",
-        "--decoder-heads", "3", "--batch", "32", "--epochs", "12", "--warmup-epochs", "1", "--blr", "0.01", "--seed", "7", "--pictures", "2",
+  execl(program.c_str(), "mae", "pretrain", "--data", data.c_str(), "--out", out.c_str(), "--resume", "auto",
+        "--image-size", "16", "--channels", "1", "--mean", "0.5", "--std", "0.25", "--patch", "4", "--dim", "32",
+        "--depth", "2", "--heads", "2", "--decoder-dim", "24", "--decoder-depth", "1", "--decoder-heads", "3",
+        "--batch", "32", "--epochs", "12", "--warmup-epochs", "1", "--blr", "0.01", "--seed", "7", "--pictures", "2",
         static_cast<char*>(nullptr));
   _exit(98);
 }
@@ -78,5 +80,6 @@ TEST_CASE("killed four times and resumed, a run ends with the same bits") {
   REQUIRE(wait_for(start(folder.path(), killed)) == 0);
   CHECK(engine::read_file(killed + "/log.jsonl") == engine::read_file(whole + "/log.jsonl"));
   CHECK(final_checkpoint(killed) == final_checkpoint(whole));
-  for (const auto& entry : fs::recursive_directory_iterator(killed)) CHECK(!entry.path().string().ends_with(".partial"));
+  for (const auto& entry : fs::recursive_directory_iterator(killed))
+    CHECK(!entry.path().string().ends_with(".partial"));
 }

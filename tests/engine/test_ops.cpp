@@ -41,7 +41,8 @@ TEST_CASE("a value that is used twice collects both gradients") {
 TEST_CASE("layernorm") {
   OpCheck check;
   const Parameter gamma = check.parameter({"gamma", {9}, 1}), beta = check.parameter({"beta", {9}});
-  check.run({{2, 4, 9}}, [&](Context& c, const std::vector<Tensor>& x) { return layernorm(c, x[0], gamma, beta, 1e-6); });
+  check.run({{2, 4, 9}},
+            [&](Context& c, const std::vector<Tensor>& x) { return layernorm(c, x[0], gamma, beta, 1e-6); });
 }
 
 TEST_CASE("gelu") {
@@ -65,22 +66,27 @@ TEST_CASE("token_embed, with positions for the class token and without") {
     OpCheck check;
     const Parameter cls = check.parameter({"cls", {1, 1, 4}}), positions = check.parameter({"positions", {1, rows, 4}});
     const Masking masking = some_masking(check.session(), 3, 8);
-    check.run({{3, 2, 4}}, [&](Context& c, const std::vector<Tensor>& x) { return token_embed(c, x[0], cls, positions, masking); });
+    check.run({{3, 2, 4}},
+              [&](Context& c, const std::vector<Tensor>& x) { return token_embed(c, x[0], cls, positions, masking); });
   }
 }
 
 TEST_CASE("token_scatter") {
   OpCheck check;
-  const Parameter token = check.parameter({"mask_token", {1, 1, 4}}), positions = check.parameter({"positions", {1, 9, 4}});
+  const Parameter token = check.parameter({"mask_token", {1, 1, 4}}),
+                  positions = check.parameter({"positions", {1, 9, 4}});
   const Masking masking = some_masking(check.session(), 3, 8);
-  check.run({{3, 3, 4}}, [&](Context& c, const std::vector<Tensor>& x) { return token_scatter(c, x[0], token, positions, masking); });
+  check.run({{3, 3, 4}}, [&](Context& c, const std::vector<Tensor>& x) {
+    return token_scatter(c, x[0], token, positions, masking);
+  });
 }
 
 TEST_CASE("masked_mse, raw and normalised") {
   for (const auto pixels : {kernels::PixelTarget::raw, kernels::PixelTarget::normalized}) {
     Session session;
     const Masking masking = some_masking(session, 2, 6);
-    const Tensor pred = session.variable({2, 7, 5}, normals(70, 1)), target = session.variable({2, 6, 5}, normals(60, 2));
+    const Tensor pred = session.variable({2, 7, 5}, normals(70, 1)),
+                 target = session.variable({2, 6, 5}, normals(60, 2));
     const Tensor loss = session.variable({1}, {0});
     const MseOptions options{.keep = 2, .scale = 1.0 / 40, .pixels = pixels};
     Tape tape;

@@ -11,7 +11,8 @@ namespace {
 constexpr double bound = 1e-9;
 
 /// Runs an op on a tape with the golden's dy and leaves gradients in the inputs and parameters.
-Tensor run(Session& session, Parameters& parameters, const std::vector<double>& dy, const std::function<Tensor(Context&)>& op) {
+Tensor run(Session& session, Parameters& parameters, const std::vector<double>& dy,
+           const std::function<Tensor(Context&)>& op) {
   Tape tape;
   Context context = session.context(&tape);
   const Tensor y = op(context);
@@ -24,7 +25,8 @@ Tensor run(Session& session, Parameters& parameters, const std::vector<double>& 
 
 void load(Parameters& parameters, const Golden& golden, const std::string& name, const std::string& key) {
   const std::vector<double> values = golden.values(key);
-  const View view = parameters.part(parameters.master(), parameters.at(name).index, {static_cast<std::int64_t>(values.size())});
+  const View view =
+      parameters.part(parameters.master(), parameters.at(name).index, {static_cast<std::int64_t>(values.size())});
   for (std::size_t i = 0; i < values.size(); ++i) Session::set(view, i, values[i]);
 }
 
@@ -83,7 +85,8 @@ TEST_CASE("attention equals PyTorch") {
   Session session;
   Parameters none(DType::f64);
   const Tensor qkv = session.variable({2, 5, 24}, golden.values("attention.qkv"));
-  const Tensor out = run(session, none, golden.values("attention.dout"), [&](Context& c) { return attention(c, qkv, 2); });
+  const Tensor out =
+      run(session, none, golden.values("attention.dout"), [&](Context& c) { return attention(c, qkv, 2); });
   CHECK(distance(Session::values(out.view), golden.values("attention.out")) <= bound);
   CHECK(distance(Session::values(qkv.gradient->view), golden.values("attention.dqkv")) <= bound);
 }
@@ -100,19 +103,25 @@ TEST_CASE("masked mse equals PyTorch") {
     for (std::size_t b = 0; b < 2; ++b) {
       pred.insert(pred.end(), 12, 1e6);
       const auto all = golden.values("mse.pred");
-      pred.insert(pred.end(), all.begin() + static_cast<std::ptrdiff_t>(b * 84), all.begin() + static_cast<std::ptrdiff_t>((b + 1) * 84));
+      pred.insert(pred.end(), all.begin() + static_cast<std::ptrdiff_t>(b * 84),
+                  all.begin() + static_cast<std::ptrdiff_t>((b + 1) * 84));
     }
-    const Tensor prediction = session.variable({2, 8, 12}, pred), target = session.variable({2, 7, 12}, golden.values("mse.target"));
+    const Tensor prediction = session.variable({2, 8, 12}, pred),
+                 target = session.variable({2, 7, 12}, golden.values("mse.target"));
     const Tensor loss = session.variable({1}, {NAN});
-    const MseOptions options{.keep = keep, .scale = 1.0 / static_cast<double>(2 * (7 - keep) * 12),
-                             .pixels = kind == "pixel_mse" ? kernels::PixelTarget::raw : kernels::PixelTarget::normalized};
-    run(session, none, {1.0}, [&](Context& c) { return masked_mse(c, prediction, target, masking, loss.view, options); });
+    const MseOptions options{
+        .keep = keep,
+        .scale = 1.0 / static_cast<double>(2 * (7 - keep) * 12),
+        .pixels = kind == "pixel_mse" ? kernels::PixelTarget::raw : kernels::PixelTarget::normalized};
+    run(session, none, {1.0},
+        [&](Context& c) { return masked_mse(c, prediction, target, masking, loss.view, options); });
     CHECK(distance(Session::values(loss.view), golden.values(kind + ".loss")) <= bound);
     std::vector<double> dpred;
     const auto all = Session::values(prediction.gradient->view);
     for (std::size_t b = 0; b < 2; ++b) {
       for (std::size_t i = 0; i < 12; ++i) CHECK(all[b * 96 + i] == 0);
-      dpred.insert(dpred.end(), all.begin() + static_cast<std::ptrdiff_t>(b * 96 + 12), all.begin() + static_cast<std::ptrdiff_t>((b + 1) * 96));
+      dpred.insert(dpred.end(), all.begin() + static_cast<std::ptrdiff_t>(b * 96 + 12),
+                   all.begin() + static_cast<std::ptrdiff_t>((b + 1) * 96));
     }
     CHECK(distance(dpred, golden.values(kind + ".dpred")) <= bound);
   }
@@ -131,15 +140,29 @@ TEST_CASE("five AdamW steps equal PyTorch") {
   }
   const std::vector<double> zeros(p0.size(), 0);
   const Tensor p = session.variable({n}, p0), m = session.variable({n}, zeros), v = session.variable({n}, zeros);
-  const Tensor table = session.variable({5, 3}, schedule), clip = session.variable({1}, {1}), finite = session.variable({1}, {1}, DType::i32);
-  const Tensor bounds = session.variable({2}, {0, static_cast<double>(n)}, DType::u32), one = session.variable({1}, {1});
+  const Tensor table = session.variable({5, 3}, schedule), clip = session.variable({1}, {1}),
+               finite = session.variable({1}, {1}, DType::i32);
+  const Tensor bounds = session.variable({2}, {0, static_cast<double>(n)}, DType::u32),
+               one = session.variable({1}, {1});
   const Tensor decay = session.variable({1}, {golden.number("adamw.weight_decay")});
   for (std::size_t s = 0; s < 5; ++s) {
-    const Tensor g = session.variable({n}, {grads.begin() + static_cast<std::ptrdiff_t>(s) * n, grads.begin() + static_cast<std::ptrdiff_t>(s + 1) * n});
+    const Tensor g = session.variable({n}, {grads.begin() + static_cast<std::ptrdiff_t>(s) * n,
+                                            grads.begin() + static_cast<std::ptrdiff_t>(s + 1) * n});
     const Tensor step = session.variable({1}, {static_cast<double>(s)}, DType::u32);
-    launch(session.stream, kernels::AdamW{.gradient = g.view, .schedule = table.view, .step = step.view, .finite = finite.view, .clip = clip.view,
-                                          .bounds = bounds.view, .lr_scale = one.view, .weight_decay = decay.view, .master = p.view,
-                                          .moment1 = m.view, .moment2 = v.view, .beta1 = b1, .beta2 = b2, .eps = golden.number("adamw.eps")});
+    launch(session.stream, kernels::AdamW{.gradient = g.view,
+                                          .schedule = table.view,
+                                          .step = step.view,
+                                          .finite = finite.view,
+                                          .clip = clip.view,
+                                          .bounds = bounds.view,
+                                          .lr_scale = one.view,
+                                          .weight_decay = decay.view,
+                                          .master = p.view,
+                                          .moment1 = m.view,
+                                          .moment2 = v.view,
+                                          .beta1 = b1,
+                                          .beta2 = b2,
+                                          .eps = golden.number("adamw.eps")});
   }
   CHECK(distance(Session::values(p.view), golden.values("adamw.p5")) <= bound);
   CHECK(distance(Session::values(m.view), golden.values("adamw.m5")) <= bound);

@@ -16,7 +16,8 @@ std::vector<double> flat(const mae::Model& model, const View& buffer, const std:
   return Session::values(parameters.part(buffer, p.index, {p.value().shape.count()}));
 }
 
-/// A key bias's gradient is exactly zero in exact arithmetic (softmax ignores a shift), so it is compared absolutely, the rest relatively.
+/// A key bias's gradient is exactly zero in exact arithmetic (softmax ignores a shift), so it is compared absolutely,
+/// the rest relatively.
 void compare(const std::string& name, std::vector<double> ours, std::vector<double> golden, double size) {
   INFO(name);
   if (name.ends_with("qkv.bias")) {
@@ -54,7 +55,8 @@ TEST_CASE("forward, loss and every gradient equal PyTorch") {
     CHECK(distance(Session::values(g.latent(context).view), golden.values("latent")) <= bound);
     tape = Tape();
     const Tensor result = g.loss(context, {loss.view, kernels::Write::overwrite}, &pred);
-    CHECK(distance(without_class_row(Session::values(pred.view), g.batch, g.model.config().patch_values()), golden.values("pred")) <= bound);
+    CHECK(distance(without_class_row(Session::values(pred.view), g.batch, g.model.config().patch_values()),
+                   golden.values("pred")) <= bound);
     CHECK(distance(Session::values(loss.view), golden.values("loss")) <= bound);
     const_cast<mae::Model&>(g.model).parameters().begin_gradients();
     tape.backward(context, result);
@@ -64,7 +66,8 @@ TEST_CASE("forward, loss and every gradient equal PyTorch") {
         CHECK(!golden.has("grad." + segment.name));
         continue;
       }
-      compare(segment.name, flat(g.model, g.model.parameters().gradient(), segment.name), golden.values("grad." + segment.name), 1e-12);
+      compare(segment.name, flat(g.model, g.model.parameters().gradient(), segment.name),
+              golden.values("grad." + segment.name), 1e-12);
       ++compared;
     }
     CHECK(compared > 20);
@@ -77,7 +80,9 @@ TEST_CASE("three AdamW steps and ten losses equal PyTorch") {
     const Golden golden(file + ".safetensors");
     Session session;
     GoldenModel g(golden, session);
-    const AdamWOptions options{.beta1 = golden.number("beta1"), .beta2 = golden.number("beta2"), .eps = golden.number("adam_eps"),
+    const AdamWOptions options{.beta1 = golden.number("beta1"),
+                               .beta2 = golden.number("beta2"),
+                               .eps = golden.number("adam_eps"),
                                .weight_decay = golden.number("weight_decay")};
     Workspace workspace(session.stream, session.type);
     TrainStep step(workspace, g.model.parameters(), options, golden.values("lr"), g.program());
@@ -91,7 +96,8 @@ TEST_CASE("three AdamW steps and ten losses equal PyTorch") {
       if (s != 2) continue;
       for (const Segment& segment : g.model.parameters().segments()) {
         if (segment.trainable == Trainable::yes) {
-          compare(segment.name, flat(g.model, g.model.parameters().master(), segment.name), golden.values("adamw3." + segment.name), 1e-6);
+          compare(segment.name, flat(g.model, g.model.parameters().master(), segment.name),
+                  golden.values("adamw3." + segment.name), 1e-6);
         }
       }
     }
@@ -102,8 +108,10 @@ TEST_CASE("three AdamW steps and ten losses equal PyTorch") {
 
 TEST_CASE("the schedule equals the golden's") {
   const Golden golden("mae_tiny.safetensors");
-  const WarmupCosine schedule{.lr = golden.number("peak_lr"), .warmup_epochs = golden.number("warmup_steps"),
-                              .epochs = golden.number("total_steps"), .steps_per_epoch = 1};
+  const WarmupCosine schedule{.lr = golden.number("peak_lr"),
+                              .warmup_epochs = golden.number("warmup_steps"),
+                              .epochs = golden.number("total_steps"),
+                              .steps_per_epoch = 1};
   CHECK(distance(schedule.table(), golden.values("lr")) <= 1e-14);
   CHECK(schedule.at(0) == 0);
 }

@@ -7,11 +7,14 @@ using namespace test;
 TEST_CASE("positions equal PyTorch's, and the recipe's spot values") {
   const Golden golden("positions.safetensors");
   for (const std::string name : {"encoder", "decoder"}) {
-    const auto table = mae::sincos_positions(golden.integer(name + ".dim"), golden.integer(name + ".rows"), golden.integer(name + ".columns"));
+    const auto table = mae::sincos_positions(golden.integer(name + ".dim"), golden.integer(name + ".rows"),
+                                             golden.integer(name + ".columns"));
     CHECK(distance(table, golden.values(name)) <= 1e-14);
   }
   const auto table = mae::sincos_positions(768, 14, 14);  // the first half encodes the column, the second the row
-  const auto at = [&](std::size_t row, std::size_t column, std::size_t i) { return table[(1 + row * 14 + column) * 768 + i]; };
+  const auto at = [&](std::size_t row, std::size_t column, std::size_t i) {
+    return table[(1 + row * 14 + column) * 768 + i];
+  };
   CHECK(at(0, 1, 0) == Approx(.841471).margin(5e-7));
   CHECK(at(0, 1, 1) == Approx(.815251).margin(5e-7));
   CHECK(at(0, 1, 192) == Approx(.540302).margin(5e-7));

@@ -1,7 +1,7 @@
 #include "mae/pretraining.h"
 
-#include "mae/model_file.h"
 #include <cstring>
+#include "mae/model_file.h"
 
 #include "tests/support/folder.h"
 #include "tests/support/tiny_training.h"
@@ -15,7 +15,8 @@ struct Trained {
   std::vector<std::byte> weights;
 };
 
-Trained train(const mae::Config& config, const mae::Recipe& recipe, const mae::Dataset& data, int steps, DType compute = DType::f32) {
+Trained train(const mae::Config& config, const mae::Recipe& recipe, const mae::Dataset& data, int steps,
+              DType compute = DType::f32) {
   kernels::Stream stream(kernels::devices().front());
   mae::Loader loader(data, loader_options(config, recipe));
   mae::Pretraining pretraining(stream, config, recipe, compute, data.dtype, loader.steps_per_epoch());

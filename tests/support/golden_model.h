@@ -28,7 +28,8 @@ inline mae::Config config_of(const Golden& g) {
   c.positions = g.meta("positions") == "learned" ? mae::Positions::learned : mae::Positions::sincos;
   c.decoder_embed = g.meta("decoder_embed") == "true";
   c.decoder_norm = g.meta("decoder_norm") == "true";
-  c.patch_order = g.meta("patch_order") == "channel,row,column" ? kernels::PatchOrder::channel_row_column : kernels::PatchOrder::row_column_channel;
+  c.patch_order = g.meta("patch_order") == "channel,row,column" ? kernels::PatchOrder::channel_row_column
+                                                                : kernels::PatchOrder::row_column_channel;
   c.decay = g.meta("decay") == "all" ? mae::DecayRule::all : mae::DecayRule::official;
   return c;
 }
@@ -36,8 +37,7 @@ inline mae::Config config_of(const Golden& g) {
 /// A golden's model, loaded, with its images and its mask as a program for TrainStep.
 class GoldenModel {
  public:
-  GoldenModel(const Golden& golden, Session& session)
-      : model(config_of(golden), session.type), session_(session) {
+  GoldenModel(const Golden& golden, Session& session) : model(config_of(golden), session.type), session_(session) {
     model.initialize(session.stream, 0, Purpose::training);
     for (const Segment& segment : model.parameters().segments()) {
       assign(session.stream, model.parameters().at(segment.name), golden.values("param." + segment.name));

@@ -14,7 +14,8 @@ inline void big_endian(std::ofstream& out, std::uint32_t value) {
 
 /// DIR/train-images-idx3-ubyte and its labels (and t10k-*): n smooth images of side x side.
 inline void write_idx(const std::string& folder, const std::string& split, std::uint32_t n, std::uint32_t side) {
-  std::ofstream images(folder + "/" + split + "-images-idx3-ubyte", std::ios::binary), labels(folder + "/" + split + "-labels-idx1-ubyte", std::ios::binary);
+  std::ofstream images(folder + "/" + split + "-images-idx3-ubyte", std::ios::binary),
+      labels(folder + "/" + split + "-labels-idx1-ubyte", std::ios::binary);
   for (std::uint32_t v : {0x00000803u, n, side, side}) big_endian(images, v);
   for (std::uint32_t v : {0x00000801u, n}) big_endian(labels, v);
   for (std::uint32_t i = 0; i < n; ++i) {

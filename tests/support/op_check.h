@@ -26,7 +26,7 @@ class OpCheck {
 
   /// Runs forward, backward and the check. Call once, after the parameters are declared.
   void run(const std::vector<Shape>& input_shapes, const Op& op) {
-    parameters_.reserve(session_.stream, Purpose::training);
+    if (!parameters_.segments().empty()) parameters_.reserve(session_.stream, Purpose::training);
     for (std::size_t i = 0; i < parameters_.segments().size(); ++i) {
       const Shape& shape = parameters_.segments()[i].shape;
       const std::vector<double> draw = normals(shape.count(), static_cast<std::uint32_t>(100 + i));
@@ -35,7 +35,8 @@ class OpCheck {
     }
     std::vector<Tensor> inputs;
     for (std::size_t i = 0; i < input_shapes.size(); ++i) {
-      inputs.push_back(session_.variable(input_shapes[i], normals(input_shapes[i].count(), static_cast<std::uint32_t>(1 + i))));
+      inputs.push_back(
+          session_.variable(input_shapes[i], normals(input_shapes[i].count(), static_cast<std::uint32_t>(1 + i))));
     }
     const std::size_t used_before = session_.arena.used();
     std::vector<double> dy;
@@ -60,7 +61,8 @@ class OpCheck {
     CHECK(session_.arena.used() == used_before);  // all that was saved has been given back
     for (std::size_t i = 0; i < parameters_.segments().size(); ++i) {
       const Shape flat{parameters_.segments()[i].shape.count()};
-      variables.push_back({parameters_.segments()[i].name, parameters_.part(parameters_.master(), static_cast<int>(i), flat),
+      variables.push_back({parameters_.segments()[i].name,
+                           parameters_.part(parameters_.master(), static_cast<int>(i), flat),
                            Session::values(parameters_.part(parameters_.gradient(), static_cast<int>(i), flat))});
     }
     const auto f = [&] {

@@ -1,4 +1,5 @@
-// What a test needs to run ops on the CPU: a stream with scratch, a reserved arena, tensors from values, and a gradient check.
+// What a test needs to run ops on the CPU: a stream with scratch, a reserved arena, tensors from values, and a gradient
+// check.
 #pragma once
 
 #include <cmath>
@@ -31,7 +32,9 @@ struct Session {
   Tensor variable(const Shape& shape, const std::vector<double>& values) { return variable(shape, values, type); }
 
   static double get(const View& v, std::size_t i) {
-    return v.dtype == DType::f64 ? v.as<double>()[i] : v.dtype == DType::f32 ? v.as<float>()[i] : static_cast<double>(v.as<std::int32_t>()[i]);
+    return v.dtype == DType::f64   ? v.as<double>()[i]
+           : v.dtype == DType::f32 ? v.as<float>()[i]
+                                   : static_cast<double>(v.as<std::int32_t>()[i]);
   }
   static void set(const View& v, std::size_t i, double value) {
     if (v.dtype == DType::f64) v.as<double>()[i] = value;
@@ -54,8 +57,10 @@ struct Session {
 inline std::vector<double> normals(std::int64_t n, std::uint32_t stream, double deviation = 1) {
   std::vector<double> v(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < v.size(); ++i) {
-    const auto w = kernels::philox({static_cast<std::uint32_t>(i), 0, 0, 0}, {stream, static_cast<std::uint32_t>(kernels::Purpose::test)});
-    v[i] = deviation * std::sqrt(-2 * std::log(1 - kernels::uniform(w.w[0]))) * std::cos(2 * M_PI * kernels::uniform(w.w[1]));
+    const auto w = kernels::philox({static_cast<std::uint32_t>(i), 0, 0, 0},
+                                   {stream, static_cast<std::uint32_t>(kernels::Purpose::test)});
+    v[i] = deviation * std::sqrt(-2 * std::log(1 - kernels::uniform(w.w[0]))) *
+           std::cos(2 * M_PI * kernels::uniform(w.w[1]));
   }
   return v;
 }
@@ -79,11 +84,16 @@ struct Variable {
   std::vector<double> gradient;
 };
 
-/// Compares analytic gradients of a scalar function with four-point differences in f64: 50 entries and 3 random directions a
-/// variable, |a - n| <= 1e-7 max(|n|, 1e-2 max |g|).
+/// Compares analytic gradients of a scalar function with four-point differences in f64: 50 entries and 3 random
+/// directions a variable, |a - n| <= 1e-7 max(|n|, 1e-2 max |g|).
 inline void check_gradients(const std::function<double()>& f, std::vector<Variable> variables) {
   const auto four_point = [&](const std::function<void(double)>& move, double h) {
-    const auto at = [&](double t) { move(t); const double y = f(); move(-t); return y; };
+    const auto at = [&](double t) {
+      move(t);
+      const double y = f();
+      move(-t);
+      return y;
+    };
     return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
   };
   std::uint32_t salt = 1000;
@@ -99,14 +109,18 @@ inline void check_gradients(const std::function<double()>& f, std::vector<Variab
     const std::size_t n = before.size(), stride = std::max<std::size_t>(1, n / 50);
     for (std::size_t i = 0; i < n; i += stride) {
       const double h = 1e-3 * std::max(1.0, std::abs(before[i]));
-      agree(v.gradient[i], four_point([&](double t) { Session::set(v.value, i, Session::get(v.value, i) + t); }, h), largest);
+      agree(v.gradient[i], four_point([&](double t) { Session::set(v.value, i, Session::get(v.value, i) + t); }, h),
+            largest);
       Session::set(v.value, i, before[i]);
     }
     for (int d = 0; d < 3; ++d) {
-      const std::vector<double> direction = normals(static_cast<std::int64_t>(n), ++salt, 1 / std::sqrt(static_cast<double>(n)));
+      const std::vector<double> direction =
+          normals(static_cast<std::int64_t>(n), ++salt, 1 / std::sqrt(static_cast<double>(n)));
       double analytic = 0;
       for (std::size_t i = 0; i < n; ++i) analytic += v.gradient[i] * direction[i];
-      const auto move = [&](double t) { for (std::size_t i = 0; i < n; ++i) Session::set(v.value, i, Session::get(v.value, i) + t * direction[i]); };
+      const auto move = [&](double t) {
+        for (std::size_t i = 0; i < n; ++i) Session::set(v.value, i, Session::get(v.value, i) + t * direction[i]);
+      };
       agree(analytic, four_point(move, 1e-3), largest);
       for (std::size_t i = 0; i < n; ++i) Session::set(v.value, i, before[i]);
     }

@@ -38,12 +38,14 @@ inline mae::Dataset made_up_data(std::int64_t n, const mae::Config& c, DType dty
   data.label = [](std::int64_t i) { return static_cast<int>(i % 10); };
   data.image = [c, dtype](std::int64_t i) {
     mae::Image image = mae::make_image(c.image_height, c.image_width, c.channels, dtype);
-    const auto w = kernels::philox({static_cast<std::uint32_t>(i), 0, 0, 0}, {9, static_cast<std::uint32_t>(kernels::Purpose::test)});
+    const auto w = kernels::philox({static_cast<std::uint32_t>(i), 0, 0, 0},
+                                   {9, static_cast<std::uint32_t>(kernels::Purpose::test)});
     std::size_t at = 0;
     for (int y = 0; y < c.image_height; ++y) {
       for (int x = 0; x < c.image_width; ++x) {
         for (int channel = 0; channel < c.channels; ++channel, ++at) {
-          const double phase = 6 * kernels::uniform(w.w[2]) + channel, a = 0.6 * kernels::uniform(w.w[0]), b = 0.6 * kernels::uniform(w.w[1]);
+          const double phase = 6 * kernels::uniform(w.w[2]) + channel, a = 0.3 * kernels::uniform(w.w[0]),
+                       b = 0.3 * kernels::uniform(w.w[1]);
           const double value = 0.5 + 0.45 * std::sin(a * x + b * y + phase);
           if (dtype == DType::u8) image.as<std::uint8_t>()[at] = static_cast<std::uint8_t>(255 * value);
           if (dtype == DType::u16) image.as<std::uint16_t>()[at] = static_cast<std::uint16_t>(65535 * value);
