@@ -20,6 +20,9 @@ struct Command {
 };
 
 constexpr Command commands[] = {
+    {"pretrain", "pretrain a Masked Autoencoder on images", pretrain},
+    {"reconstruct", "what a pretrained model makes of masked images, as a picture", reconstruct},
+    {"probe", "how good are the features? A linear classifier on the frozen encoder", probe},
     {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
     {"devices", "devices of this machine, and the kernels and rows of this build", devices},
     {"inspect", "what a checkpoint holds", inspect},

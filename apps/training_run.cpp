@@ -189,8 +189,9 @@ class Run {
 
   void save(std::int64_t done) {
     const std::string path = (fs::path(paths_.checkpoints) / engine::checkpoint_name(done)).string();
-    pretraining_.save(
-        path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)}, {"seed", std::to_string(o_.recipe.seed)}});
+    pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
+                             {"seed", std::to_string(o_.recipe.seed)},
+                             {"epochs", fmt::format("{}", epoch_of(done))}});
     engine::remove_old_checkpoints(paths_.checkpoints, o_.keep_checkpoints);
     event(Json::object({{"event", "checkpoint"}, {"path", path}}), done);
   }

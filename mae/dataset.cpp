@@ -125,4 +125,12 @@ std::uint64_t checksum(std::span<const std::byte> bytes) {
   return crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
 }
 
+bool has_test_split(const std::string& folder) {
+  const fs::path path = folder;
+  if (!fs::is_directory(path)) return false;
+  if (!entries(path, "t10k-images", "").empty() || !entries(path, "test_batch", ".bin").empty()) return true;
+  if (!entries(path, "train.bin", "").empty() && !entries(path, "test.bin", "").empty()) return true;
+  return fs::is_directory(path / "train") && (fs::is_directory(path / "val") || fs::is_directory(path / "test"));
+}
+
 }  // namespace mae

@@ -40,4 +40,7 @@ struct Dataset {
 /// held in memory; names and sizes of all files and the first 4 KiB of the first for a folder.
 Dataset open_dataset(const std::string& path, int channels_wanted = 0);
 
+/// Whether `folder` + ":test" would find a test split. False for anything that is not a folder.
+bool has_test_split(const std::string& folder);
+
 }  // namespace mae

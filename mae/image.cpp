@@ -107,7 +107,8 @@ void write_png(const std::string& path, const Image& image) {
                          path, "convert the image first");
   }
   const std::vector<std::byte> bytes = encode_png(image);
-  engine::write_atomically(path, [&](engine::FileWriter& file) { file.write(bytes.data(), bytes.size()); }, bytes.size());
+  engine::write_atomically(
+      path, [&](engine::FileWriter& file) { file.write(bytes.data(), bytes.size()); }, bytes.size());
 }
 
 }  // namespace mae

@@ -1,0 +1,26 @@
+// --data and --val-data: what a command reads, checked against what a model wants.
+#pragma once
+
+#include <string>
+
+#include "apps/options.h"
+#include "mae/config.h"
+#include "mae/dataset.h"
+
+namespace apps {
+
+struct DataOptions {
+  std::string data, val_data;
+};
+
+void add_data_options(OptionTable& options, DataOptions& data);
+
+mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config);
+
+/// --val-data; without it the other split of --data, where that has one; else an empty data set (size 0).
+mae::Dataset open_validation_data(const DataOptions& options, const mae::Config& config);
+
+/// For commands that cannot do without: the error names the flag.
+mae::Dataset require_validation_data(const DataOptions& options, const mae::Config& config);
+
+}  // namespace apps

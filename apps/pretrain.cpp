@@ -1,0 +1,135 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <set>
+
+#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/data_options.h"
+#include "apps/device_options.h"
+#include "apps/model_options.h"
+#include "apps/step_plan.h"
+#include "apps/training_run.h"
+#include "apps/version.h"
+#include "engine/files.h"
+#include "kernels/core/build.h"
+
+namespace apps {
+namespace {
+
+struct PretrainOptions {
+  RunOptions run;
+  DataOptions data;
+  DeviceOptions device;
+  std::string dtype = "f32", resume = "never";
+};
+
+void add_options(OptionTable& t, PretrainOptions& o) {
+  mae::Recipe& r = o.run.recipe;
+  add_model_options(t, o.run.config);
+  add_data_options(t, o.data);
+  t.add("augment", o.run.augment, "random resized crop and horizontal flip");
+  t.add("crop_min", o.run.crop.scale_low, "smallest crop, as a part of the image's area");
+  t.add("crop_max", o.run.crop.scale_high, "largest crop");
+  t.add("workers", o.run.workers, "threads that read and crop images; the result does not depend on it");
+  t.group("Training");
+  t.add("batch", r.batch, "images of one optimizer step, over all devices");
+  t.add("micro_batch", r.micro_batch, "images that a device holds at once; 0: the batch. The rest is accumulated");
+  t.add("epochs", r.epochs, "passes over the training images");
+  t.add("warmup_epochs", r.warmup_epochs, "epochs of linear warm-up from 0");
+  t.add("blr", r.blr, "base learning rate: lr = blr x batch / 256");
+  t.add("min_lr", r.min_lr, "learning rate at the end of the half cosine");
+  t.add("weight_decay", r.adamw.weight_decay, "AdamW; not on biases and 1-D tensors unless --decay all");
+  t.add("beta1", r.adamw.beta1, "AdamW");
+  t.add("beta2", r.adamw.beta2, "AdamW");
+  t.add("clip_grad", r.adamw.max_norm, "largest global gradient norm; 0: never clipped");
+  t.add("seed", r.seed, "of initial values, order, crops and masks");
+  t.add("dtype", o.dtype, "of the computation").one_of({"f32", "bf16", "f64"});
+  t.group("Run");
+  t.add("out", o.run.folder, "folder of this run").shown_as("RUN").must_be_given();
+  t.add("resume", o.resume, "auto: go on if RUN has a checkpoint, start otherwise").one_of({"never", "auto"});
+  t.add("save_every", o.run.save_every_epochs, "epochs between checkpoints; the last step is always saved");
+  t.add("keep", o.run.keep_checkpoints, "checkpoints kept");
+  t.add("pictures", o.run.pictures, "images in learning.png; 0: none");
+  t.add("validation_images", o.run.validation_images, "images of --val-data that the validation loss is over");
+  t.add("stop_after", o.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");
+  add_device_options(t, o.device);
+}
+
+std::string command_line(int argc, char** argv) {
+  std::string text = "mae";
+  for (int i = 0; i < argc; ++i) text += std::string(" ") + argv[i];
+  return text;
+}
+
+kernels::DType compute_type(const std::string& name) {
+  return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+}
+
+/// Which row each kernel of a step runs, "matmul=openblas", by a dry run.
+std::string rows_of_step(kernels::Stream& stream, const RunOptions& o, kernels::DType pixels) {
+  std::set<std::string> rows;
+  const StepPlan plan = plan_step(stream, {.config = o.config,
+                                           .batch = o.recipe.batch,
+                                           .micro_batch = o.recipe.micro(),
+                                           .compute = o.compute,
+                                           .pixels = pixels});
+  for (const engine::OpEntry& op : plan.ops) {
+    for (const kernels::LaunchRecord& record : op.launches) rows.insert(std::string(record.kernel) + "=" + record.row);
+  }
+  return fmt::format("{}", fmt::join(rows, " "));
+}
+
+void write_config(const OptionTable& table, const PretrainOptions& o, kernels::Stream& stream, const mae::Dataset& data,
+                  const std::string& command) {
+  std::filesystem::create_directories(o.run.folder);
+  const std::string text = table.to_toml({{"version", version},
+                                          {"commit", commit},
+                                          {"compiler", kernels::compiler},
+                                          {"device", stream.device().name},
+                                          {"threads", std::to_string(stream.device().multiprocessors)},
+                                          {"data_format", data.format},
+                                          {"data_images", std::to_string(data.size)},
+                                          {"data_fingerprint", fmt::format("{:016x}", data.fingerprint)},
+                                          {"command", command},
+                                          {"rows", rows_of_step(stream, o.run, data.dtype)}});
+  engine::write_atomically((std::filesystem::path(o.run.folder) / "config.toml").string(),
+                           [&](engine::FileWriter& file) { file.write(text); });
+}
+
+}  // namespace
+
+int pretrain(int argc, char** argv) {
+  PretrainOptions o;
+  OptionTable table("pretrain", "pretrain a Masked Autoencoder. Defaults are the recipe of the paper",
+                    "mae pretrain --data /usr/share/datasets/fashion-mnist --config apps/configs/fashion_mnist.toml "
+                    "--out runs/first");
+  add_options(table, o);
+  if (!table.parse(argc, argv)) return done;
+  o.run.compute = compute_type(o.dtype);
+  o.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
+  mae::validate(o.run.config);
+  mae::validate(o.run.recipe);
+  const kernels::Device device = open_device(o.device);
+  kernels::Stream stream(device);
+  force_rows(stream, o.device);
+  const mae::Dataset training = open_training_data(o.data, o.run.config);
+  const mae::Dataset validation = open_validation_data(o.data, o.run.config);
+  check_run_folder(o.run, training.fingerprint);
+  write_config(table, o, stream, training, command_line(argc, argv));
+  switch (run_pretraining(stream, o.run, training, validation)) {
+    case RunEnd::not_finite:
+      std::fputs(error_text(kernels::Error("the loss or the gradient is not finite; nothing of that step was kept",
+                                           o.run.folder, "--resume auto with a smaller --blr, or --clip-grad 1"))
+                     .c_str(),
+                 stderr);
+      return not_finite;
+    case RunEnd::finished:
+    case RunEnd::stopped:
+      break;
+  }
+  fmt::print("pictures: {0}/pictures/learning.png {0}/pictures/loss.png\n", o.run.folder);
+  return done;
+}
+
+}  // namespace apps

@@ -1,0 +1,77 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/device_options.h"
+#include "apps/learning_picture.h"
+#include "mae/augment.h"
+#include "mae/model_file.h"
+
+namespace apps {
+namespace {
+
+struct ReconstructOptions {
+  std::string checkpoint, out = "strip.png";
+  std::vector<std::string> images;
+  std::uint32_t seed = 0;
+  double mask_ratio = 0;
+  std::vector<double> show_channels;
+  DeviceOptions device;
+};
+
+/// The images as one batch; every one resized and cropped to the model's size. They must share a dtype.
+mae::Batch read_images(const std::vector<std::string>& paths, const mae::Config& config, kernels::DType& dtype) {
+  mae::Batch batch;
+  for (const std::string& path : paths) {
+    const mae::Image image = mae::fit(mae::read_image(path, config.channels), config.image_height, config.image_width);
+    if (batch.draws.empty()) dtype = image.dtype;
+    if (image.dtype != dtype)
+      throw kernels::Error("images of 8 and of 16 bits cannot be mixed", path, "one command for each kind");
+    batch.pixels.insert(batch.pixels.end(), image.pixels.begin(), image.pixels.end());
+    batch.draws.insert(batch.draws.end(), {static_cast<std::uint32_t>(batch.draws.size() / 2), 0});
+  }
+  return batch;
+}
+
+}  // namespace
+
+int reconstruct(int argc, char** argv) {
+  ReconstructOptions o;
+  OptionTable table(
+      "reconstruct", "what a pretrained model makes of masked images",
+      "mae reconstruct --checkpoint runs/first/checkpoints/checkpoint-0000001170.safetensors dog.jpg --out strip.png");
+  table.add("images", o.images, "JPEG or PNG files").positional().must_be_given();
+  table.add("checkpoint", o.checkpoint, "a checkpoint with encoder and decoder").shown_as("FILE").must_be_given();
+  table
+      .add("out", o.out,
+           "the picture to write: original, masked, prediction, prediction with the visible patches pasted in")
+      .shown_as("FILE");
+  table.add("seed", o.seed, "of the mask");
+  table.add("mask_ratio", o.mask_ratio, "part of the patches that is masked; 0: as the model was trained");
+  table.add("show_channels", o.show_channels, "one channel, or three for red, green and blue; default: the first ones");
+  add_device_options(table, o.device);
+  if (!table.parse(argc, argv)) return done;
+
+  kernels::Stream stream(open_device(o.device));
+  force_rows(stream, o.device);
+  const auto model = mae::load_model(stream, o.checkpoint, kernels::DType::f32);
+  mae::Config config = model->config();
+  if (o.mask_ratio != 0) config.mask_ratio = o.mask_ratio;
+  mae::validate(config);
+  std::vector<int> bands = mae::default_bands(config.channels);
+  if (!o.show_channels.empty()) bands.assign(o.show_channels.begin(), o.show_channels.end());
+  if (bands.size() != 1 && bands.size() != 3)
+    throw UsageError("one channel or three can be shown", "--show-channels", "--show-channels 2,1,0");
+  kernels::DType dtype = kernels::DType::u8;
+  const mae::Batch batch = read_images(o.images, config, dtype);
+  std::vector<std::string> names;
+  for (const std::string& path : o.images) names.push_back(std::filesystem::path(path).filename().string());
+  write_strips(o.out, mae::reconstruct(stream, *model, batch, dtype, o.seed, config.keep()), names, bands);
+  fmt::print("{}: {} image{}, {} of {} patches visible, seed {}\n", o.out, o.images.size(),
+             o.images.size() == 1 ? "" : "s", config.keep(), config.patches(), o.seed);
+  return done;
+}
+
+}  // namespace apps
