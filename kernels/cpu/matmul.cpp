@@ -51,12 +51,24 @@ constexpr std::int64_t packed_floats = (block_m + most_block_n) * block_k;  // o
 // a's rows [m, m + rows) and columns [k, k + depth) as panels (rows / 6, depth, 6)
 MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k, std::int64_t depth,
                        float* to) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    float* panel = to + i / tile_rows * tile_rows * depth + i % tile_rows;
-    const bool plain = s.a_layout == Layout::plain;
-    const float* from = plain ? s.a.row<float>(m + i) + k : s.a.row<float>(k) + m + i;
-    const std::int64_t step = plain ? 1 : s.a.row_stride;
-    for (std::int64_t j = 0; j < depth; ++j) panel[j * tile_rows] = from[j * step];
+  if (s.a_layout == Layout::plain) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      float* panel = to + i / tile_rows * tile_rows * depth + i % tile_rows;
+      const float* from = s.a.row<float>(m + i) + k;
+      for (std::int64_t j = 0; j < depth; ++j) panel[j * tile_rows] = from[j];
+    }
+    return;
+  }
+  for (std::int64_t j = 0; j < depth; ++j) {
+    const float* from = s.a.row<float>(k + j) + m;
+    for (std::int64_t i = 0; i < rows; i += tile_rows) {
+      float* panel = to + i * depth + j * tile_rows;
+      if (i + tile_rows <= rows) {
+        for (std::int64_t r = 0; r < tile_rows; ++r) panel[r] = from[i + r];
+      } else {
+        for (std::int64_t r = 0; r < rows - i; ++r) panel[r] = from[i + r];
+      }
+    }
   }
 }
 
