@@ -194,8 +194,8 @@ TEST_CASE("CUDA outside its room is seen") {
 TEST_CASE("a slow header in two files, or in a header, is seen") {
   const std::string json = "#include <nlohmann/json.hpp>\n";
   CHECK(breaches(Files{{"engine/a.cpp", json}, {"apps/b.cpp", "#include <nlohmann/json_fwd.hpp>\n"}}).size() == 1);
-  CHECK(breaches(Files{{"apps/a.cpp", "#include <stb/stb_image.h>\n"}, {"mae/b.cpp", "#include \"stb_image.h\"\n"}})
-            .size() >= 1);
+  CHECK(!breaches(Files{{"apps/a.cpp", "#include <stb/stb_image.h>\n"}, {"mae/b.cpp", "#include <stb_image.h>\n"}})
+             .empty());
   CHECK(breaches("apps/a.h", "#include <CLI/CLI.hpp>\n").size() == 1);
   CHECK(breaches("apps/a.h", "#include <toml++/toml.h>\n").size() == 1);
   CHECK(breaches(Files{{"engine/a.cpp", json + json}, {"apps/b.cpp", "#include <toml++/toml.h>\n"}}).empty());
