@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -46,10 +46,32 @@ std::string without_comment(const std::string& line) {
   return line;
 }
 
+bool starts_with_any(const std::string& text, std::initializer_list<const char*> beginnings) {
+  return std::any_of(beginnings.begin(), beginnings.end(), [&](const char* b) { return text.rfind(b, 0) == 0; });
+}
+
 bool is_cuda_header(const std::string& header) {
-  static const std::regex names("(cuda|cublas|cudnn|nccl|cusparse|curand|cufft|cooperative_groups|mma\\.h|nvtx).*");
-  static const std::regex folders("(cuda|cub|thrust|cute|cutlass|nvtx3)/.*");
-  return std::regex_match(name_of(header), names) || std::regex_match(header, folders) || ends_with(header, ".cuh");
+  return ends_with(header, ".cuh") ||
+         starts_with_any(header, {"cuda/", "cub/", "thrust/", "cute/", "cutlass/", "nvtx3/"}) ||
+         starts_with_any(name_of(header), {"cuda", "cublas", "cudnn", "nccl", "cusparse", "curand", "cufft",
+                                           "cooperative_groups", "mma.h", "nvtx", "nvToolsExt"});
+}
+
+struct Include {
+  std::string header;
+  bool quoted;
+};
+
+/// What `#include "a"` or `# include <a>` names; nothing for any other line.
+std::optional<Include> include_of(const std::string& line) {
+  std::istringstream in(line);
+  char c = 0;
+  std::string word;
+  if (!(in >> c) || c != '#' || !(in >> std::ws) || !std::getline(in, word, 'e')) return std::nullopt;
+  if (word != "includ" || !(in >> c) || (c != '"' && c != '<')) return std::nullopt;
+  std::string header;
+  std::getline(in, header, c == '"' ? '"' : '>');
+  return Include{header, c == '"'};
 }
 
 /// The library that one .cpp alone may include; empty for all other headers. stb counts by header.
@@ -82,7 +104,6 @@ std::string code_fault(const std::string& path, const std::string& code) {
 
 /// Every breach as "path:line: why".
 std::vector<std::string> breaches(const Files& files) {
-  static const std::regex include("\\s*#\\s*include\\s*([<\"])([^>\"]+)[>\"].*");
   std::vector<std::string> found;
   std::map<std::string, std::set<std::string>> users;  // slow library -> the files that include it
   for (const auto& [path, content] : files) {
@@ -91,11 +112,10 @@ std::vector<std::string> breaches(const Files& files) {
     for (std::string line; std::getline(lines, line);) {
       ++number;
       const std::string code = without_comment(line);
-      std::smatch match;
       std::string fault = code_fault(path, code);
-      if (std::regex_match(line, match, include)) {
-        fault = include_fault(path, match[2], match[1] == "\"");
-        if (const std::string library = slow_library(match[2]); !library.empty()) users[library].insert(path);
+      if (const auto include = include_of(line)) {
+        fault = include_fault(path, include->header, include->quoted);
+        if (const std::string library = slow_library(include->header); !library.empty()) users[library].insert(path);
       }
       if (!fault.empty()) found.push_back(path + ":" + std::to_string(number) + ": " + fault);
     }
@@ -174,8 +194,8 @@ TEST_CASE("CUDA outside its room is seen") {
 TEST_CASE("a slow header in two files, or in a header, is seen") {
   const std::string json = "#include <nlohmann/json.hpp>\n";
   CHECK(breaches(Files{{"engine/a.cpp", json}, {"apps/b.cpp", "#include <nlohmann/json_fwd.hpp>\n"}}).size() == 1);
-  CHECK(breaches(Files{{"apps/a.cpp", "#include <stb/stb_image.h>\n"}, {"mae/b.cpp", "#include \"stb_image.h\"\n"}})
-            .size() >= 1);
+  CHECK(!breaches(Files{{"apps/a.cpp", "#include <stb/stb_image.h>\n"}, {"mae/b.cpp", "#include <stb_image.h>\n"}})
+             .empty());
   CHECK(breaches("apps/a.h", "#include <CLI/CLI.hpp>\n").size() == 1);
   CHECK(breaches("apps/a.h", "#include <toml++/toml.h>\n").size() == 1);
   CHECK(breaches(Files{{"engine/a.cpp", json + json}, {"apps/b.cpp", "#include <toml++/toml.h>\n"}}).empty());
