@@ -11,19 +11,18 @@
 //             samples are cut 4 : 1 (at most 8,000 : 2,000), each part balanced; fits on the first with c = 1000, 300,
 //             100, 30 .. 0.1, each from the last one's solution, end when the cross-entropy of the second stops
 //             falling; the best c is then used for all n. c does not shrink with n: it is the inverse variance of a
-//             normal prior on W, so a value found on a part is right for the whole.
+//             normal prior on W, so a value found on a part serves the whole.
 // Fit         L-BFGS (10 pairs) on the full batch from W = 0, b = 0 (from the chosen fit on the part), until ten
 //             iterations lower the objective by less than 1e-4 of itself, at most `iterations` of them.
 //
 // This is not the protocol of the paper's tables (there: 90 epochs of LARS with augmentation on ImageNet-1K).
-// Products run in f32 on the CPU, all sums that are reported in f64. The same inputs give the same result.
+// Products run in f32 on the CPU; the result does not depend on the number of threads. Memory: one f32 copy of the
+// chosen features.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "kernels/core/view.h"
 
 namespace mae {
 
@@ -60,11 +59,5 @@ ProbeResult linear_probe(const Features& train, const Features& test, const Prob
 /// a smaller choice is a subset of a larger one. In the order returned each class is spread evenly: any range of it has
 /// nearly the same shares.
 std::vector<std::int64_t> choose_labels(std::span<const std::int32_t> labels, std::int64_t wanted, std::uint32_t seed);
-
-/// The objective above over all rows of x; returns its value and writes its gradient.
-///   x                      // (n, D)          f32 or f64, standardised
-///   parameters, gradient   // (K D + K)       W (K, D), then b (K)
-double softmax_regression(const kernels::View& x, std::span<const std::int32_t> labels, double penalty,
-                          std::span<const double> parameters, std::span<double> gradient);
 
 }  // namespace mae
