@@ -86,6 +86,7 @@ void TrainStep::micro_batch(bool first) {
 }
 
 StepResult TrainStep::update() {
+  workspace_.context();  // lends the scratch
   const DType type = parameters_.master_dtype();
   const std::int64_t segments = static_cast<std::int64_t>(parameters_.segments().size());
   const View loss = scalar(loss_slot, type), norm = scalar(norm_slot, type), clip = scalar(clip_slot, type);

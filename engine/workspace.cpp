@@ -17,7 +17,11 @@ void Workspace::include(const std::function<void(Context&)>& work) {
 void Workspace::reserve() {
   arena_.reserve(stream_.device(), activations_);
   scratch_buffer_ = Buffer(stream_.device(), scratch_);
+}
+
+Context Workspace::context(Tape* tape) {
   stream_.lend_scratch(scratch_buffer_.data(), scratch_);
+  return {.stream = stream_, .arena = arena_, .dtype = dtype_, .tape = tape};
 }
 
 MemoryPlan plan_memory(const Parameters& parameters, const Workspace& workspace) {

@@ -22,7 +22,8 @@ class Workspace {
   /// Allocates. Throws kernels::Error when the device has too little memory.
   void reserve();
 
-  Context context(Tape* tape = nullptr) { return {.stream = stream_, .arena = arena_, .dtype = dtype_, .tape = tape}; }
+  /// To run one of the programs in. Lends the stream this workspace's scratch, so several workspaces can take turns.
+  Context context(Tape* tape = nullptr);
   kernels::Stream& stream() { return stream_; }
   std::size_t activations() const { return activations_; }  // bytes
   std::size_t scratch() const { return scratch_; }          // bytes

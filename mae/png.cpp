@@ -1,4 +1,4 @@
-// PNG by stb_image and stb_image_write. This is the only file that sees stb. Its other decoders stay out of the build:
+// PNG by stb_image and stb_image_write. This is the only file that sees them. The other decoders stay out of the build:
 // Debian's stb_image 2.27 writes out of bounds in the JPEG one, and takes cut files in the simple formats for whole
 // ones.
 #include <zlib.h>
