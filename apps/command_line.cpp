@@ -18,8 +18,8 @@ CommandLine read_command_line(const std::vector<FlagSpec>& specs, int argc, cons
     const bool positional = kind == FlagKind::position || kind == FlagKind::positions;
     CLI::Option* option = kind == FlagKind::boolean ? app.add_flag("--" + name + ",!--no-" + name)
                                                     : app.add_option(positional ? name : "--" + name, line.values[i]);
-    if (kind == FlagKind::value || kind == FlagKind::position) option->expected(1);
-    if (kind == FlagKind::repeated) option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    if (kind != FlagKind::boolean && kind != FlagKind::positions) option->expected(1)->allow_extra_args(false);
+    if (kind == FlagKind::repeated) option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     if (kind == FlagKind::value || kind == FlagKind::boolean)
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     options.push_back(option);

@@ -1,0 +1,96 @@
+#include <chrono>
+
+#include "apps/step_plan.h"
+#include "tests/support/catch.h"
+
+using apps::plan_step;
+using apps::StepPlan;
+using kernels::DType;
+
+namespace {
+
+StepPlan planned(const mae::Config& config, std::int64_t batch, std::int64_t micro_batch, DType type = DType::f32) {
+  kernels::Stream stream(kernels::devices().front(), kernels::StreamMode::dry);
+  return plan_step(stream, {.config = config, .batch = batch, .micro_batch = micro_batch, .compute = type});
+}
+
+struct Expected {
+  const char* model;
+  std::int64_t parameters, trainable;
+  double official, skipped;  // GFLOP: the patch embedding of hidden patches, forward and backward, is not executed
+};
+
+}  // namespace
+
+// notes/performance.md 3a
+TEST_CASE("parameters and FLOPs of the models of the paper") {
+  const Expected models[] = {
+      {"mae_vit_base_patch16", 111'907'840, 111'655'680, 58.46, 2 * (0.231 - 0.058)},
+      {"mae_vit_large_patch16", 329'541'888, 329'239'296, 124.23, 2 * (0.308 - 0.077)},
+      {"mae_vit_huge_patch14", 657'074'508, 656'613'964, 290.99, 2 * (0.385 - 0.096)},
+  };
+  for (const Expected& expected : models) {
+    INFO(expected.model);
+    const auto start = std::chrono::steady_clock::now();
+    const StepPlan plan = planned(mae::preset(expected.model), 4096, 64, DType::bf16);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    CHECK(plan.parameters == expected.parameters);
+    CHECK(plan.trainable == expected.trainable);
+    CHECK(plan.official * 1e-9 == Approx(expected.official).epsilon(1e-3));
+    CHECK(plan.products * 1e-9 == Approx(expected.official - expected.skipped).epsilon(1e-3));
+    CHECK(plan.all > plan.products);
+    CHECK(plan.all < plan.products * 1.01);
+#ifdef NDEBUG
+    CHECK(took.count() < 1);
+#endif
+  }
+}
+
+TEST_CASE("memory by kind follows precision and micro-batch") {
+  const mae::Config config = mae::preset("mae_vit_base_patch16");
+  const StepPlan f32 = planned(config, 64, 64), bf16 = planned(config, 64, 64, DType::bf16),
+                 half = planned(config, 64, 32);
+  const double values = f32.memory.gradients / 4;
+  CHECK(values >= 111'907'840);
+  CHECK(values < 111'907'840 * 1.001);  // segments are padded
+  CHECK(f32.memory.parameters == 4 * values);
+  CHECK(f32.memory.moments == 8 * values);
+  CHECK(bf16.memory.parameters == 6 * values);
+  CHECK(bf16.memory.gradients == 4 * values);
+  CHECK(f32.memory.inputs == 64 * (224 * 224 * 3 + 8) + 2 * 3 * 4);
+  CHECK(bf16.memory.activations < 0.6 * f32.memory.activations);
+  CHECK(half.memory.activations == Approx(f32.memory.activations / 2).epsilon(0.01));
+  CHECK(half.products == Approx(f32.products).epsilon(1e-9));
+  CHECK(f32.memory.total() > f32.memory.activations + f32.memory.moments + f32.memory.parameters);
+}
+
+TEST_CASE("the recorded step is forward, backward, update, and reads each parameter once") {
+  mae::Config config = mae::preset("mae_vit_tiny_patch16");
+  config.depth = 2;
+  config.decoder_depth = 1;
+  const StepPlan plan = planned(config, 8, 8);
+  double read = 0, kept = 0;
+  int phase = 0;  // 0 forward, 1 backward, 2 update
+  for (const engine::OpEntry& op : plan.ops) {
+    INFO(op.range << " " << op.op);
+    const int now = op.range == "update" ? 2 : op.backward || op.range == "backward" ? 1 : 0;
+    CHECK(now >= phase);
+    phase = now;
+    CHECK(!op.launches.empty());
+    read += op.parameters;
+    kept += op.kept_bytes;
+    for (const kernels::LaunchRecord& launch : op.launches) CHECK(launch.cost.bytes > 0);
+  }
+  CHECK(phase == 2);
+  CHECK(read == static_cast<double>(plan.trainable));
+  CHECK(kept > 0);
+  CHECK(kept <= plan.memory.activations);
+}
+
+TEST_CASE("a micro-batch that does not divide the batch is refused") {
+  CHECK_THROWS_WITH(planned(mae::Config{}, 10, 4), ContainsSubstring("--micro-batch"));
+  CHECK_THROWS_WITH(planned(mae::Config{}, 0, 1), ContainsSubstring("--batch"));
+  mae::Config config;
+  config.heads = 7;
+  CHECK_THROWS_WITH(planned(config, 8, 8), ContainsSubstring("heads"));
+}
