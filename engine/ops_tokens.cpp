@@ -44,19 +44,23 @@ Tensor token_embed(Context& c, const Tensor& x, const Parameter& cls, const Para
   const OpScope scope(c.profile, "token_embed");
   const std::int64_t B = x.shape()[0], K = x.shape()[1], C = x.shape()[2];
   const Shape token{1, C}, table{positions.value().shape.count() / C, C};
+  const auto class_position =
+      table[0] > masking.patches() ? kernels::ClassPosition::first_row : kernels::ClassPosition::none;
   if (c.profile) c.profile->read_parameters(static_cast<double>(C));
   Tensor out = c.tensor({B, 1 + K, C});
   launch(c.stream, kernels::TokenEmbedForward{.x = x.view,
                                               .cls = cls.value(token),
                                               .positions = positions.value(table),
                                               .ids = masking.kept(K),
-                                              .out = out.view});
+                                              .out = out.view,
+                                              .class_position = class_position});
   if (!c.tape) return out;
   c.tape->record(c, "token_embed", out, {masking.rank},
                  [=, x = gradient_only(x), rank = masking.rank](Context& back, Gradient& dy) {
                    Tensor dx;
                    if (tracked(x)) dx = back.like(x);
-                   kernels::TokenEmbedBackward args{.dout = dy.view, .rank = rank.view, .dx = dx.view};
+                   kernels::TokenEmbedBackward args{
+                       .dout = dy.view, .rank = rank.view, .dx = dx.view, .class_position = class_position};
                    args.parameter_mode = cls.take_write_mode();
                    args.dcls = cls.gradient(token);
                    if (positions.trainable()) {

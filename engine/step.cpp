@@ -21,48 +21,24 @@ Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes) {
 
 }  // namespace
 
-DryRun dry_run(const kernels::Stream& like, DType dtype, const std::function<void(Context&)>& work) {
-  kernels::Stream stream(like.device(), kernels::StreamMode::dry);
-  stream.copy_choices(like);
-  Arena arena;
-  Context context{.stream = stream, .arena = arena, .dtype = dtype};
-  work(context);
-  return {arena.peak(), stream.scratch_wanted()};
-}
-
-MemoryPlan plan_memory(const Parameters& parameters, std::size_t arena_peak, std::size_t scratch) {
-  const double n = static_cast<double>(parameters.flat_size()),
-               master = static_cast<double>(kernels::size_of(parameters.master_dtype()));
-  return {.parameters = n * (master + (parameters.dtype() == DType::bf16 ? 2 : 0)),
-          .gradients = n * master,
-          .moments = 2 * n * master,
-          .activations = static_cast<double>(arena_peak),
-          .scratch = static_cast<double>(scratch)};
-}
-
-TrainStep::TrainStep(kernels::Stream& stream, Parameters& parameters, const AdamWOptions& options,
+TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options,
                      const std::vector<double>& lr, Program program)
-    : stream_(stream),
+    : workspace_(workspace),
+      stream_(workspace.stream()),
       parameters_(parameters),
       options_(options),
       program_(std::move(program)),
-      scalars_(stream.device(), scalar_count * scalar_stride),
-      context_{.stream = stream_, .arena = arena_, .dtype = parameters.dtype(), .tape = &tape_} {
+      scalars_(stream_.device(), scalar_count * scalar_stride) {
   upload_tables(lr);
-  const DryRun dry = dry_run(stream, parameters.dtype(), [&](Context& context) {
+  set_step(0);
+  const DType type = parameters.master_dtype();
+  workspace.include([&](Context& context) {
     Tape tape;
     context.tape = &tape;
-    const LossSlot slot{scalar(loss_slot, parameters.master_dtype()), kernels::Write::overwrite};
-    program_(context, slot);
+    program_(context, {scalar(loss_slot, type), kernels::Write::overwrite});
     tape.backward(context, tape.last());
-    launch(context.stream,
-           kernels::SquaredNorm{.x = parameters.gradient(), .out = scalar(norm_slot, parameters.master_dtype())});
+    launch(context.stream, kernels::SquaredNorm{.x = parameters.gradient(), .out = scalar(norm_slot, type)});
   });
-  plan_ = plan_memory(parameters, dry.arena_peak, dry.scratch);
-  arena_.reserve(stream.device(), dry.arena_peak);
-  scratch_ = Buffer(stream.device(), dry.scratch);
-  stream_.lend_scratch(scratch_.data(), dry.scratch);
-  set_step(0);
 }
 
 void TrainStep::upload_tables(const std::vector<double>& lr) {
@@ -102,13 +78,15 @@ T TrainStep::read(const View& scalar) const {
 
 void TrainStep::micro_batch(bool first) {
   if (first) parameters_.begin_gradients();
-  const LossSlot slot{scalar(loss_slot, parameters_.master_dtype()),
-                      first ? kernels::Write::overwrite : kernels::Write::accumulate};
-  program_(context_, slot);
-  tape_.backward(context_, tape_.last());
+  Tape tape;
+  Context context = workspace_.context(&tape);
+  program_(context, {scalar(loss_slot, parameters_.master_dtype()),
+                     first ? kernels::Write::overwrite : kernels::Write::accumulate});
+  tape.backward(context, tape.last());
 }
 
 StepResult TrainStep::update() {
+  workspace_.context();  // lends the scratch
   const DType type = parameters_.master_dtype();
   const std::int64_t segments = static_cast<std::int64_t>(parameters_.segments().size());
   const View loss = scalar(loss_slot, type), norm = scalar(norm_slot, type), clip = scalar(clip_slot, type);

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/parameters.h"
-#include "engine/tape.h"
+#include "engine/workspace.h"
 
 namespace engine {
 
@@ -32,21 +32,11 @@ struct StepResult {
   double loss = 0, gradient_norm = 0, lr = 0;
 };
 
-/// Bytes by kind, from a dry run: known before anything is allocated.
-struct MemoryPlan {
-  double parameters = 0;  // masters and the bf16 copy
-  double gradients = 0, moments = 0;
-  double activations = 0;  // peak of the step arena
-  double scratch = 0;
-  double inputs = 0;  // the model's input slot, filled in by the model
-  double total() const { return parameters + gradients + moments + activations + scratch + inputs; }
-};
-MemoryPlan plan_memory(const Parameters& parameters, std::size_t arena_peak, std::size_t scratch);
-
 class TrainStep {
  public:
-  /// `lr`: one learning rate for each step of the run. Plans by a dry run, allocates arena, scratch and state.
-  TrainStep(kernels::Stream& stream, Parameters& parameters, const AdamWOptions& options, const std::vector<double>& lr,
+  /// `lr`: one learning rate for each step of the run. Includes its program in the workspace, which is reserved
+  /// afterwards.
+  TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options, const std::vector<double>& lr,
             Program program);
 
   /// Forward and backward of the micro-batch that lies in the input slot.
@@ -56,8 +46,6 @@ class TrainStep {
 
   std::int64_t step() const;
   void set_step(std::int64_t step);  // resume
-  const MemoryPlan& plan() const { return plan_; }
-  Context& context() { return context_; }
 
  private:
   void upload_tables(const std::vector<double>& lr);
@@ -65,22 +53,13 @@ class TrainStep {
   template <class T>
   T read(const View& scalar) const;
 
+  Workspace& workspace_;
   kernels::Stream& stream_;
   Parameters& parameters_;
   AdamWOptions options_;
   Program program_;
-  MemoryPlan plan_;
   std::vector<double> lr_;
-  Arena arena_;
-  Buffer scratch_, scalars_, schedule_, bounds_, lr_scale_, weight_decay_, losses_;
-  Tape tape_;
-  Context context_;
+  Buffer scalars_, schedule_, bounds_, lr_scale_, weight_decay_, losses_;
 };
-
-/// The bytes of arena and scratch that running `work` takes, without running it.
-struct DryRun {
-  std::size_t arena_peak = 0, scratch = 0;
-};
-DryRun dry_run(const kernels::Stream& like, DType dtype, const std::function<void(Context&)>& work);
 
 }  // namespace engine

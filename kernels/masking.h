@@ -32,6 +32,10 @@ struct MaskRanks {
 void validate(const MaskRanks& a);
 Cost cost(const MaskRanks& a);
 template <> Rows<MaskRanks> rows_of(DeviceKind kind);
-namespace cpu { extern const Rows<MaskRanks> mask_ranks; }
+namespace cpu {
+extern const Rows<MaskRanks> mask_ranks;
+/// The rule itself, for L keys of one sample: rank and ids as above. ids may be the memory of keys.
+void rank_by_keys(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids);
+}  // namespace cpu
 
 }  // namespace kernels

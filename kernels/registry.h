@@ -3,23 +3,52 @@
 
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
+#include "kernels/loss.h"
+#include "kernels/masking.h"
 #include "kernels/matmul.h"
+#include "kernels/optimizer.h"
+#include "kernels/reduce.h"
+#include "kernels/tokens.h"
 
 namespace kernels {
 
-template <class... Args> struct KernelList {};
+template <class... Args>
+struct KernelList {};
+
+// One kernel a line, by header.
 using AllKernels = KernelList<  //
-    GeluForward,        //
-    GeluBackward,       //
-    AttentionForward,   //
-    AttentionBackward,  //
-    LayerNormForward,   //
-    LayerNormBackward,  //
-    MatMul>;
+    GeluForward,                //
+    GeluBackward,               //
+    AttentionForward,           //
+    AttentionBackward,          //
+    Fill,                       //
+    Cast,                       //
+    Accumulate,                 //
+    LayerNormForward,           //
+    LayerNormBackward,          //
+    MaskedMseForward,           //
+    MaskedMseBackward,          //
+    MaskRanks,                  //
+    MatMul,                     //
+    AdamW,                      //
+    StepGuard,                  //
+    StepAdvance,                //
+    ColumnSum,                  //
+    SquaredNorm,                //
+    Patchify,                   //
+    Unpatchify,                 //
+    TokenGatherForward,         //
+    TokenGatherBackward,        //
+    TokenEmbedForward,          //
+    TokenEmbedBackward,         //
+    TokenScatterForward,        //
+    TokenScatterBackward>;
 
 /// visit.operator()<Args>() for every kernel, in order.
-template <class Visitor, class... Args> void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
+template <class Visitor, class... Args>
+void for_each_kernel(KernelList<Args...>, Visitor&& visit) {
   (visit.template operator()<Args>(), ...);
 }
 

@@ -4,6 +4,8 @@
 // the patches of a sample, `rank` (B, L) its inverse: rank[ids[k]] = k. A patch is kept when its rank is below K, so the
 // first K columns of ids (a view with row_stride L) are the kept patches, and rank is what He et al. call ids_restore.
 // dtypes: tokens f64, f32 or bf16, all alike; gradients of parameters f64 for f64 data, else f32; ids and rank i32.
+//
+// Rows trust the values of ids and rank: validate sees shapes only, because a dry stream has no data to look at.
 #pragma once
 
 #include "kernels/core/launch.h"
@@ -79,16 +81,21 @@ struct TokenGatherBackward {
   }
 };
 
+/// Where the position table of the encoder has the class token's row: first of L + 1 rows, or nowhere in L rows. Said
+/// aloud, because the kept ids (B, K) do not tell L.
+enum class ClassPosition { first_row, none };
+
 /// The encoder's input: out[b, 0] = cls + pos[0], out[b, 1 + k] = x[b, k] + pos[1 + ids[b, k]].
-/// A position table of L rows instead of L + 1 has none for the class token: out[b, 0] = cls.
+/// With ClassPosition::none out[b, 0] = cls, out[b, 1 + k] = x[b, k] + pos[ids[b, k]].
 struct TokenEmbedForward {
   static constexpr const char* kernel = "token_embed_forward";
 
   View x;             // (B, K, C)       embedded patches, kept ones only
   View cls;           // (1, C)
-  View positions;     // (L + 1, C)      or (L, C)
+  View positions;     // (L + 1, C)      or (L, C) with ClassPosition::none
   View ids;           // (B, K)          i32
   View out;           // (B, 1 + K, C)   written
+  ClassPosition class_position = ClassPosition::first_row;
 
   template <class Self, class F> static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
@@ -104,11 +111,12 @@ struct TokenEmbedBackward {
   static constexpr const char* kernel = "token_embed_backward";
 
   View dout;          // (B, 1 + K, C)
-  View rank;          // (B, L)          i32
+  View rank{};        // (B, L)          i32; needed for dpositions alone, else may be null
   View dx{};          // (B, K, C)       written; null: not wanted
   View dcls{};        // (1, C)          null: not wanted
-  View dpositions{};  // (L + 1, C)      or (L, C); null: not wanted (fixed positions)
+  View dpositions{};  // (L + 1, C)      or (L, C) with ClassPosition::none; null: not wanted (fixed positions)
   Write parameter_mode = Write::overwrite;
+  ClassPosition class_position = ClassPosition::first_row;
 
   template <class Self, class F> static void fields(Self& a, F f) {
     f("dout", a.dout, Role::input);
@@ -139,6 +147,8 @@ struct TokenScatterForward {
   }
 };
 
+/// dx[b, 0] = dout[b, 0], dx[b, 1 + k] = dout[b, 1 + ids[b, k]]; dmask_token = sum of dout[b, 1 + l] where rank[b, l] >= K,
+/// dpositions = sum over b of dout[b]; sums over b in order, and over l within a sample first.
 struct TokenScatterBackward {
   static constexpr const char* kernel = "token_scatter_backward";
 

@@ -2,6 +2,7 @@
 find_package(Catch2 REQUIRED)
 add_library(catch_main OBJECT tests/support/catch_main.cpp)  # compiled once, without sanitizers: the slowest file of all
 target_link_libraries(catch_main PUBLIC Catch2::Catch2)
+target_compile_options(catch_main PRIVATE -std=c++20)  # Catch's std::byte printer exists from C++17 on
 
 set(catch_flags "-#")
 if(Catch2_VERSION VERSION_LESS 3)
@@ -10,7 +11,8 @@ else()
   list(APPEND catch_flags -w UnmatchedTestSpec)
 endif()
 
-# mae_tests(layer LINKS targets): tests/<layer>/test_*.cpp -> binary test_<layer>, tests <layer>.<file>
+# mae_tests(layer LINKS targets): tests/<layer>/test_*.cpp -> binary test_<layer>, tests <layer>.<file>; tests of the
+# house itself have no layer in their name: `arrows`
 function(mae_tests layer)
   cmake_parse_arguments(ARG "" "" "LINKS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS tests/${layer}/test_*.cpp)
@@ -21,17 +23,18 @@ function(mae_tests layer)
   file(GLOB helpers CONFIGURE_DEPENDS tests/support/*.cpp)
   list(FILTER helpers EXCLUDE REGEX "catch_main")
   target_sources(test_${layer} PRIVATE ${helpers})
-  target_link_libraries(test_${layer} PRIVATE ${ARG_LINKS} Catch2::Catch2)
+  target_link_libraries(test_${layer} PRIVATE mae_flags ${ARG_LINKS} Catch2::Catch2)
   target_compile_definitions(test_${layer} PRIVATE MAE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MAE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(source IN LISTS sources)
     get_filename_component(file ${source} NAME_WE)
     string(REGEX REPLACE "^test_" "" short ${file})
-    add_test(NAME ${layer}.${short} COMMAND test_${layer} ${catch_flags} "[#${file}]")
+    string(REGEX REPLACE "^house\\." "" name ${layer}.${short})
+    add_test(NAME ${name} COMMAND test_${layer} ${catch_flags} "[#${file}]")
     # a file says its labels in a line `// labels: slow golden`; without one it is `cpu`
     file(STRINGS ${source} labels REGEX "^// labels: " LIMIT_COUNT 1)
     string(REGEX REPLACE "^// labels: " "" labels "${labels}")
     string(REPLACE " " ";" labels "cpu ${labels}")
-    set_tests_properties(${layer}.${short} PROPERTIES LABELS "${labels}" TIMEOUT 1200)
+    set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 1200)
   endforeach()
 endfunction()
 
@@ -41,3 +44,5 @@ mae_tests(mae LINKS mae_model)
 if(TARGET mae_apps)
   mae_tests(apps LINKS mae_apps)
 endif()
+mae_tests(house)
+include(tests/docs.cmake)

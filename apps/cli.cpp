@@ -1,0 +1,95 @@
+#include "apps/cli.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "apps/commands.h"
+#include "apps/table.h"
+#include "apps/version.h"
+#include "kernels/core/build.h"
+
+namespace apps {
+namespace {
+
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(int argc, char** argv);
+};
+
+constexpr Command commands[] = {
+    {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
+    {"devices", "devices of this machine, and the kernels and rows of this build", devices},
+    {"inspect", "what a checkpoint holds", inspect},
+};
+
+std::string help() {
+  std::vector<std::vector<std::string>> rows;
+  for (const Command& command : commands) rows.push_back({std::string("  ") + command.name, command.summary});
+  return "mae: pretrain, evaluate and explain Masked Autoencoders\n\nusage: mae COMMAND [options]\n\n" +
+         aligned(rows, "ll") +
+         "\nmae COMMAND --help lists a command's options; mae --version says what this build is.\n\nexample\n" +
+         "  mae plan --model mae_vit_base_patch16 --batch 256\n";
+}
+
+const Command& find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : commands) {
+    if (name == command.name) return command;
+    names.emplace_back(command.name);
+  }
+  const std::string near = nearest(name, names);
+  throw UsageError("there is no such command", name, near.empty() ? "mae --help lists the commands" : "mae " + near);
+}
+
+int dispatch(int argc, char** argv) {
+  const std::string first = argc > 1 ? argv[1] : "";
+  if (first == "--help" || first == "-h" || first == "help") {
+    std::fputs(help().c_str(), stdout);
+    return done;
+  }
+  if (first == "--version") {
+    fmt::print("mae {} ({}, {})\n", version, commit, kernels::compiler);
+    return done;
+  }
+  if (first.empty()) throw UsageError("a command is missing", "mae", "mae --help lists the commands");
+  return find_command(first).run(argc - 1, argv + 1);
+}
+
+}  // namespace
+
+std::string error_text(const kernels::Error& error) {
+  std::string text;
+  const auto line = [&](const char* name, std::string part) {
+    if (part.empty()) return;
+    std::replace(part.begin(), part.end(), '\n', ' ');
+    text += std::string(name) + ": " + part + "\n";
+  };
+  line("error", error.fact());
+  line("where", error.where());
+  line("try", error.advice());
+  return text;
+}
+
+int run(int argc, char** argv) {
+  const auto fail = [](const kernels::Error& error, Exit code) {
+    std::fflush(stdout);
+    std::fputs(error_text(error).c_str(), stderr);
+    return code;
+  };
+  try {
+    return dispatch(argc, argv);
+  } catch (const UsageError& error) {
+    return fail(error, bad_usage);
+  } catch (const kernels::Error& error) {
+    return fail(error, bad_input);
+  } catch (const std::bad_alloc&) {
+    return fail(kernels::Error("out of memory", "", "a smaller --micro-batch"), bad_input);
+  } catch (const std::exception& error) {
+    return fail(kernels::Error(error.what()), bad_input);
+  }
+}
+
+}  // namespace apps

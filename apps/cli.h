@@ -1,0 +1,29 @@
+// The command line of `mae`: its commands, its errors, and what it returns to the shell.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/core/check.h"
+
+namespace apps {
+
+/// A flag, key or command that cannot be as it was typed.
+class UsageError : public kernels::Error {
+  using kernels::Error::Error;
+};
+
+/// What a command returns. It throws kernels::Error for bad input and UsageError for bad usage, and returns
+/// `not_finite` itself once a loss is not finite.
+enum Exit { done = 0, bad_input = 1, bad_usage = 2, not_finite = 3 };
+
+/// "error: ...", "where: ...", "try: ...": one line each, empty ones left out.
+std::string error_text(const kernels::Error& error);
+
+/// argv[0] is the program, argv[1] the command. Never throws.
+int run(int argc, char** argv);
+
+/// The name that was probably meant, by edit distance; empty when none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& names);
+
+}  // namespace apps

@@ -1,0 +1,13 @@
+// The commands of `mae`, one file each. argv[0] is the command's name; each returns an apps::Exit.
+#pragma once
+
+namespace apps {
+
+int pretrain(int argc, char** argv);
+int reconstruct(int argc, char** argv);
+int probe(int argc, char** argv);
+int plan(int argc, char** argv);
+int devices(int argc, char** argv);
+int inspect(int argc, char** argv);
+
+}  // namespace apps

@@ -1,0 +1,129 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/options.h"
+#include "apps/table.h"
+#include "engine/json.h"
+#include "engine/safetensors.h"
+
+namespace apps {
+namespace {
+
+using engine::Json;
+using engine::TensorEntry;
+
+constexpr const char* parts[] = {"encoder", "decoder", "optimizer"};
+enum Part { encoder, decoder, optimizer, part_count };
+
+Part part_of(const TensorEntry& tensor) {
+  if (tensor.name.starts_with("optimizer.")) return optimizer;
+  return tensor.name.starts_with("decoder_") || tensor.name == "mask_token" ? decoder : encoder;
+}
+
+std::int64_t count(const TensorEntry& tensor) {
+  std::int64_t n = 1;
+  for (std::int64_t size : tensor.shape) n *= size;
+  return n;
+}
+
+struct Contents {
+  std::int64_t values[part_count] = {}, tensors[part_count] = {};
+  double bytes[part_count] = {};
+};
+
+Contents contents_of(const engine::SafetensorsHeader& header) {
+  Contents sum;
+  for (const TensorEntry& tensor : header.tensors) {
+    const Part part = part_of(tensor);
+    sum.values[part] += count(tensor);
+    sum.tensors[part] += 1;
+    sum.bytes[part] += static_cast<double>(tensor.end - tensor.begin);
+  }
+  return sum;
+}
+
+/// Tensors by part, then in the order of a model: numbers within names count as numbers.
+std::vector<TensorEntry> in_order(std::vector<TensorEntry> tensors) {
+  const auto key = [](const TensorEntry& tensor) {
+    std::string padded;
+    for (std::size_t i = 0; i < tensor.name.size();) {
+      std::size_t end = i;
+      while (end < tensor.name.size() && std::isdigit(static_cast<unsigned char>(tensor.name[end]))) ++end;
+      if (end > i) padded += fmt::format("{:0>8}", tensor.name.substr(i, end - i));
+      else padded += tensor.name[end++];
+      i = end;
+    }
+    return std::pair(part_of(tensor), padded);
+  };
+  std::sort(tensors.begin(), tensors.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+  return tensors;
+}
+
+std::string shape_text(const TensorEntry& tensor) { return fmt::format("({})", fmt::join(tensor.shape, ", ")); }
+
+std::string summary(const Contents& c) {
+  const char* model = c.tensors[decoder] == 0   ? "encoder only"
+                      : c.tensors[encoder] == 0 ? "decoder only"
+                                                : "encoder and decoder";
+  return fmt::format("{}, {}", model, c.tensors[optimizer] > 0 ? "with optimizer state" : "no optimizer state");
+}
+
+void print_text(const std::string& path, const engine::SafetensorsHeader& header, bool with_tensors) {
+  const Contents c = contents_of(header);
+  fmt::print("{}: {}\n\n", path, summary(c));
+  std::vector<std::vector<std::string>> rows{{"part", "tensors", "values", "bytes"}};
+  for (int part = 0; part < part_count; ++part)
+    rows.push_back({parts[part], thousands(c.tensors[part]), thousands(c.values[part]), bytes_text(c.bytes[part])});
+  fmt::print("{}", aligned(rows, "lrrr"));
+  std::vector<std::vector<std::string>> metadata{{"metadata", ""}};
+  for (const auto& [key, value] : header.metadata) metadata.push_back({key, value});
+  if (metadata.size() > 1) fmt::print("\n{}", aligned(metadata, "ll"));
+  if (!with_tensors) return;
+  Part last = part_count;
+  rows.clear();
+  for (const TensorEntry& tensor : in_order(header.tensors)) {
+    const Part part = part_of(tensor);
+    if (part != last) rows.push_back({parts[part], "dtype", "shape", "bytes"});
+    last = part;
+    rows.push_back({"  " + tensor.name, name_of(tensor.dtype), shape_text(tensor),
+                    thousands(static_cast<std::int64_t>(tensor.end - tensor.begin))});
+  }
+  fmt::print("\n{}", aligned(rows, "lllr"));
+}
+
+void print_json(const engine::SafetensorsHeader& header) {
+  const Contents c = contents_of(header);
+  Json metadata = Json::object({}), counts = Json::object({}), tensors = Json::array();
+  for (const auto& [key, value] : header.metadata) metadata.add(key, value);
+  for (int part = 0; part < part_count; ++part) counts.add(parts[part], c.values[part]);
+  for (const TensorEntry& tensor : in_order(header.tensors)) {
+    tensors.add({}, Json::object({{"name", tensor.name},
+                                  {"part", parts[part_of(tensor)]},
+                                  {"dtype", name_of(tensor.dtype)},
+                                  {"shape", tensor.shape},
+                                  {"bytes", tensor.end - tensor.begin}}));
+  }
+  const Json all = Json::object({{"metadata", metadata}, {"values", counts}, {"tensors", tensors}});
+  std::puts(engine::to_text(all).c_str());
+}
+
+}  // namespace
+
+int inspect(int argc, char** argv) {
+  std::string file;
+  bool json = false, tensors = true;
+  OptionTable options("inspect", "what a checkpoint holds", "mae inspect RUN/checkpoints/FILE.safetensors");
+  options.add("file", file, "a safetensors file").positional().shown_as("FILE").must_be_given();
+  options.add("tensors", tensors, "the table of tensors");
+  options.add("json", json, "one line of JSON instead of tables");
+  if (!options.parse(argc, argv)) return done;
+  const engine::SafetensorsHeader header = engine::read_header(file);
+  json ? print_json(header) : print_text(file, header, tensors);
+  return done;
+}
+
+}  // namespace apps

@@ -1,0 +1,68 @@
+#include "apps/model_options.h"
+
+#include <limits>
+
+#include "mae/config_text.h"
+
+namespace apps {
+namespace {
+
+struct AddField {
+  OptionTable& options;
+  mae::Config& config;
+  const mae::ConfigField& field;
+
+  template <class T>
+  void operator()(T mae::Config::*member) const {
+    options.add(field.key, config.*member, field.help);
+  }
+  void operator()(const mae::NamedChoice& choice) const {
+    const auto get = [&c = config, choice] { return Value(choice.names[static_cast<std::size_t>(choice.get(c))]); };
+    const auto set = [&c = config, choice](const Value& value) {
+      for (std::size_t i = 0; i < choice.names.size(); ++i) {
+        if (choice.names[i] == std::get<std::string>(value)) choice.set(c, static_cast<int>(i));
+      }
+      return std::string();
+    };
+    options.add(field.key, field.help, get, set).one_of(choice.names).shown_as("NAME");
+  }
+};
+
+void add_image_size(OptionTable& options, mae::Config& config) {
+  const auto get = [&config] {
+    std::vector<double> size{static_cast<double>(config.image_height)};
+    if (config.image_width != config.image_height) size.push_back(config.image_width);
+    return Value(size);
+  };
+  const auto set = [&config](const Value& value) -> std::string {
+    const auto& size = std::get<std::vector<double>>(value);
+    if (size.empty() || size.size() > 2) return "one number, or two: height,width";
+    for (double side : size) {
+      if (side < 1 || side > std::numeric_limits<int>::max() || side != static_cast<int>(side))
+        return "sides are whole and positive";
+    }
+    config.image_height = static_cast<int>(size.front());
+    config.image_width = static_cast<int>(size.back());
+    return {};
+  };
+  options.add("image_size", "pixels: one number, or height,width", get, set).shown_as("N[,N]");
+}
+
+}  // namespace
+
+void add_model_options(OptionTable& options, mae::Config& config) {
+  options.group("Model");
+  for (const mae::ConfigField& field : mae::config_fields()) {
+    const std::string key = field.key;
+    if (key == "preset") {
+      options.add("model", config.preset, field.help).one_of(mae::preset_names()).shown_as("NAME");
+      options.on_key("model", [&config] { config = mae::preset(config.preset); });
+    } else if (key == "image_height") {
+      add_image_size(options, config);
+    } else if (key != "image_width") {
+      std::visit(AddField{options, config, field}, field.member);
+    }
+  }
+}
+
+}  // namespace apps

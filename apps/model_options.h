@@ -1,0 +1,13 @@
+// The options that describe a model: every field of mae::Config, from the one list in mae/config_text.h.
+#pragma once
+
+#include "apps/options.h"
+#include "mae/config.h"
+
+namespace apps {
+
+/// --model sets all fields to those of its preset, and the others override. --image-size takes 224 or 224,160 (height,
+/// width). Nothing is validated here: mae::validate does that.
+void add_model_options(OptionTable& options, mae::Config& config);
+
+}  // namespace apps

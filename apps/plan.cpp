@@ -1,0 +1,162 @@
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/device_options.h"
+#include "apps/model_options.h"
+#include "apps/step_plan.h"
+#include "apps/table.h"
+#include "engine/json.h"
+
+namespace apps {
+namespace {
+
+using engine::Json;
+using engine::OpEntry;
+
+const char* phase_of(const OpEntry& op) {
+  if (op.range == "update") return "update";
+  return op.backward || op.range == "backward" ? "backward" : "forward";
+}
+
+std::vector<std::pair<const char*, double>> memory_rows(const engine::MemoryPlan& m) {
+  return {
+      {"parameters", m.parameters}, {"gradients", m.gradients}, {"moments", m.moments}, {"activations", m.activations},
+      {"scratch", m.scratch},       {"inputs", m.inputs},       {"total", m.total()}};
+}
+
+std::string shapes_text(const kernels::LaunchRecord& record) {
+  std::string text;
+  for (const kernels::Field& field : record.fields)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", field.name, to_string(field.view.shape));
+  return text;
+}
+
+void print_ops(const std::vector<OpEntry>& ops) {
+  std::vector<std::vector<std::string>> rows{
+      {"pass", "where", "op", "kernel=row", "parameters", "MFLOP", "MB moved", "kept bytes", "shapes"}};
+  for (const OpEntry& op : ops) {
+    bool first = true;
+    for (const kernels::LaunchRecord& record : op.launches) {
+      const auto once = [&](double value) { return first && value > 0 ? thousands(value, 0) : std::string(); };
+      rows.push_back({first ? phase_of(op) : "", first ? op.range : "", first ? op.op : "",
+                      fmt::format("{}={}", record.kernel, record.row), once(op.parameters),
+                      thousands(record.cost.flops * 1e-6, 2), thousands(record.cost.bytes * 1e-6, 2),
+                      once(op.kept_bytes), shapes_text(record)});
+      first = false;
+    }
+  }
+  fmt::print("\none micro-batch, then the update, in order\n{}", aligned(rows, "llllrrrrl"));
+}
+
+void print_text(const StepPlan& plan, const StepPlanOptions& o, const kernels::Device& device) {
+  const mae::Config& c = o.config;
+  fmt::print("{}: image {} x {} x {}, patch {}, {} of {} patches visible, {} on {}\n", c.preset, c.image_height,
+             c.image_width, c.channels, c.patch, c.keep(), c.patches(), name_of(o.compute), device.name);
+  fmt::print("batch {} = {} x micro-batch {}\n\n", thousands(o.batch), o.batch / o.micro_batch,
+             thousands(o.micro_batch));
+  fmt::print(
+      "{}\n",
+      aligned({{"parameters", ""}, {"total", thousands(plan.parameters)}, {"trainable", thousands(plan.trainable)}},
+              "lr"));
+  const auto giga = [](double flops) { return thousands(flops * 1e-9, 2); };
+  fmt::print("{}\n", aligned({{"training FLOPs per image", "G"},
+                              {"official", giga(plan.official)},
+                              {"executed, products and attention", giga(plan.products)},
+                              {"executed, all kernels", giga(plan.all)}},
+                             "lr"));
+  std::vector<std::vector<std::string>> rows{{"peak memory", "bytes", ""}};
+  for (const auto& [kind, bytes] : memory_rows(plan.memory))
+    rows.push_back({kind, thousands(bytes, 0), bytes_text(bytes)});
+  fmt::print("{}", aligned(rows, "lrr"));
+  if (plan.memory.total() > static_cast<double>(device.memory))
+    fmt::print("this is more than the {} of {}: try a smaller --micro-batch\n",
+               bytes_text(static_cast<double>(device.memory)), device.name);
+}
+
+Json launches_json(const OpEntry& op) {
+  Json launches = Json::array();
+  for (const kernels::LaunchRecord& record : op.launches) {
+    Json shapes = Json::object({});
+    for (const kernels::Field& field : record.fields) shapes.add(field.name, to_string(field.view));
+    launches.add({}, Json::object({{"kernel", record.kernel},
+                                   {"row", record.row},
+                                   {"flops", record.cost.flops},
+                                   {"bytes", record.cost.bytes},
+                                   {"workspace", record.workspace},
+                                   {"views", shapes}}));
+  }
+  return launches;
+}
+
+void print_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::Device& device, bool with_ops) {
+  Json memory = Json::object({});
+  for (const auto& [kind, bytes] : memory_rows(plan.memory)) memory.add(kind, static_cast<std::int64_t>(bytes));
+  Json all = Json::object(
+      {{"model", o.config.preset},
+       {"device", device.name},
+       {"dtype", name_of(o.compute)},
+       {"batch", o.batch},
+       {"micro_batch", o.micro_batch},
+       {"parameters", plan.parameters},
+       {"trainable", plan.trainable},
+       {"flops_per_image",
+        Json::object({{"official", plan.official}, {"executed_products", plan.products}, {"executed", plan.all}})},
+       {"memory_bytes", memory}});
+  if (with_ops) {
+    Json ops = Json::array();
+    for (const OpEntry& op : plan.ops) {
+      ops.add({}, Json::object({{"pass", phase_of(op)},
+                                {"range", op.range},
+                                {"op", op.op},
+                                {"parameters", op.parameters},
+                                {"kept_bytes", op.kept_bytes},
+                                {"launches", launches_json(op)}}));
+    }
+    all.add("ops", ops);
+  }
+  std::puts(engine::to_text(all).c_str());
+}
+
+kernels::DType dtype_named(const std::string& name) {
+  return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+}
+
+}  // namespace
+
+int plan(int argc, char** argv) {
+  StepPlanOptions o;
+  DeviceOptions device_options;
+  std::string dtype = "f32";
+  std::int64_t micro_batch = 0;
+  bool ops = false, json = false;
+  OptionTable options("plan", "parameters, FLOPs and peak memory of a training step, without running it",
+                      "mae plan --model mae_vit_huge_patch14 --batch 4096 --micro-batch 64 --dtype bf16");
+  options.group("Step");
+  options.add("batch", o.batch, "images of one optimizer step, on all devices together");
+  options.add("micro_batch", micro_batch, "images that a device holds at once; 0: the whole batch");
+  options.add("dtype", dtype, "compute precision").one_of({"f64", "f32", "bf16"}).shown_as("NAME");
+  options.group("Output");
+  options.add("ops", ops, "the recorded step, op by op");
+  options.add("json", json, "one line of JSON instead of tables");
+  add_model_options(options, o.config);
+  add_device_options(options, device_options);
+  if (!options.parse(argc, argv)) return done;
+  o.micro_batch = micro_batch > 0 ? micro_batch : o.batch;
+  o.compute = dtype_named(dtype);
+  const kernels::Device device = open_device(device_options);
+  kernels::Stream stream(device, kernels::StreamMode::dry);
+  force_rows(stream, device_options);
+  const StepPlan step = plan_step(stream, o);
+  if (json) {
+    print_json(step, o, device, ops);
+    return done;
+  }
+  print_text(step, o, device);
+  if (ops) print_ops(step.ops);
+  return done;
+}
+
+}  // namespace apps

@@ -1,0 +1,99 @@
+#include "apps/step_plan.h"
+
+#include <string_view>
+
+#include "kernels/optimizer.h"
+#include "kernels/reduce.h"
+#include "mae/model.h"
+
+namespace apps {
+namespace {
+
+using kernels::DType;
+using kernels::Shape;
+
+/// A view of no memory.
+kernels::View shaped(DType type, const Shape& shape) { return kernels::view_of(nullptr, type, shape); }
+
+/// The launches of engine::TrainStep's update.
+void update(kernels::Stream& stream, const engine::Parameters& parameters) {
+  const DType type = parameters.master_dtype();
+  const auto flat = [&] { return shaped(type, {parameters.flat_size()}); };
+  const kernels::View one = shaped(type, {1}), finite = shaped(DType::i32, {1}), step = shaped(DType::u32, {1});
+  const auto segments = static_cast<std::int64_t>(parameters.segments().size());
+  launch(stream, kernels::SquaredNorm{.x = flat(), .out = one});
+  launch(stream, kernels::StepGuard{.loss = one, .squared_norm = one, .finite = finite, .clip = one});
+  launch(stream, kernels::AdamW{.gradient = flat(),
+                                .schedule = shaped(DType::f64, {1, 3}),
+                                .step = step,
+                                .finite = finite,
+                                .clip = one,
+                                .bounds = shaped(DType::u32, {segments + 1}),
+                                .lr_scale = shaped(DType::f64, {segments}),
+                                .weight_decay = shaped(DType::f64, {segments}),
+                                .master = flat(),
+                                .moment1 = flat(),
+                                .moment2 = flat(),
+                                .compute = parameters.compute()});
+  launch(stream, kernels::StepAdvance{.loss = one, .finite = finite, .step = step, .losses = shaped(type, {1024})});
+}
+
+/// One micro-batch and the update on a dry context, op by op.
+std::vector<engine::OpEntry> record(engine::Context& c, mae::Model& model, const StepPlanOptions& o) {
+  const mae::Config& config = model.config();
+  const DType table = kernels::statistics_of(o.compute);
+  const mae::Images images{
+      .pixels = shaped(o.pixels, {o.micro_batch, config.image_height, config.image_width, config.channels}),
+      .scale = shaped(table, {config.channels}),
+      .shift = shaped(table, {config.channels})};
+  engine::Profile profile(c.stream);
+  engine::Tape tape;
+  c.profile = &profile;
+  c.tape = &tape;
+  const engine::LossSlot slot{shaped(model.parameters().master_dtype(), {1}), kernels::Write::overwrite};
+  model.forward(c, images, shaped(DType::u32, {o.micro_batch, 2}), 0, slot, o.batch);
+  {
+    const engine::RangeScope range(&profile, "backward");  // of the gradient that starts it; ops carry their own
+    tape.backward(c, tape.last());
+  }
+  const engine::RangeScope range(&profile, "update");
+  update(c.stream, model.parameters());
+  return profile.ops();
+}
+
+bool product(const kernels::LaunchRecord& record) {
+  const std::string_view kernel = record.kernel;
+  return kernel == "matmul" || kernel.starts_with("attention");
+}
+
+}  // namespace
+
+StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
+  if (o.batch < 1) throw kernels::Error("the batch must be positive", "--batch");
+  if (o.micro_batch < 1 || o.batch % o.micro_batch != 0)
+    throw kernels::Error(std::to_string(o.micro_batch) + " does not divide the batch of " + std::to_string(o.batch),
+                         "--micro-batch", "a divisor of --batch");
+  mae::Model model(o.config, o.compute);
+  StepPlan plan{.parameters = model.parameters().count(),
+                .trainable = model.parameters().trainable_count(),
+                .official = mae::official_training_flops(o.config)};
+  engine::Workspace workspace(stream, o.compute);
+  workspace.include([&](engine::Context& c) { plan.ops = record(c, model, o); });
+  plan.memory = plan_memory(model.parameters(), workspace);
+  const mae::Config& config = o.config;
+  const double pixels = static_cast<double>(config.image_height) * config.image_width * config.channels;
+  plan.memory.inputs =
+      static_cast<double>(o.micro_batch) * (pixels * static_cast<double>(kernels::size_of(o.pixels)) + 8) +
+      2.0 * config.channels * static_cast<double>(kernels::size_of(kernels::statistics_of(o.compute)));
+  const auto batch = static_cast<double>(o.batch), micro_batches = batch / static_cast<double>(o.micro_batch);
+  for (const engine::OpEntry& op : plan.ops) {
+    const double times = (op.range == "update" ? 1 : micro_batches) / batch;
+    for (const kernels::LaunchRecord& record : op.launches) {
+      plan.all += record.cost.flops * times;
+      if (product(record)) plan.products += record.cost.flops * times;
+    }
+  }
+  return plan;
+}
+
+}  // namespace apps

@@ -1,0 +1,36 @@
+// A training step in numbers, from a dry run: nothing is allocated and nothing runs, so that ViT-H can be planned for
+// on any machine and for any device.
+//
+//     executed FLOPs / image = (micro-batches x (forward + backward) + update) / batch
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/profile.h"
+#include "engine/workspace.h"
+#include "kernels/core/dtype.h"
+#include "mae/config.h"
+
+namespace apps {
+
+struct StepPlanOptions {
+  mae::Config config;
+  std::int64_t batch = 4096, micro_batch = 4096;  // the second divides the first
+  kernels::DType compute = kernels::DType::f32;
+  kernels::DType pixels = kernels::DType::u8;
+};
+
+struct StepPlan {
+  std::int64_t parameters = 0, trainable = 0;  // elements
+  double official = 0;                         // FLOPs per image: mae::official_training_flops
+  double products = 0, all = 0;                // FLOPs per image: matmul and attention kernels; every kernel
+  engine::MemoryPlan memory;
+  std::vector<engine::OpEntry> ops;  // of one micro-batch, then of the update (range "update")
+};
+
+/// `stream`: device and forced rows; it is not used otherwise. Throws kernels::Error as mae::validate does, and where
+/// no row takes a launch.
+StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& options);
+
+}  // namespace apps

@@ -1,0 +1,20 @@
+// Plain-text tables and numbers for terminals.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace apps {
+
+/// One line a row, columns two spaces apart, the first row a heading. `columns`: 'l' or 'r' for each.
+std::string aligned(const std::vector<std::vector<std::string>>& rows, const std::string& columns);
+
+/// 111,907,840
+std::string thousands(std::int64_t value);
+/// 12,345.68 with `digits` behind the point.
+std::string thousands(double value, int digits);
+/// "26.4 MB": powers of 1000, as memory plans and data sheets count.
+std::string bytes_text(double bytes);
+
+}  // namespace apps

@@ -1,0 +1,248 @@
+#include "apps/training_run.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <filesystem>
+
+#include "apps/learning_picture.h"
+#include "apps/progress.h"
+#include "engine/files.h"
+#include "engine/json.h"
+#include "mae/model_file.h"
+#include "mae/reconstruct.h"
+
+namespace apps {
+namespace {
+
+namespace fs = std::filesystem;
+using engine::Json;
+
+struct Paths {
+  explicit Paths(const std::string& run)
+      : log((fs::path(run) / "log.jsonl").string()),
+        events((fs::path(run) / "events.jsonl").string()),
+        checkpoints((fs::path(run) / "checkpoints").string()),
+        pictures((fs::path(run) / "pictures").string()) {}
+  std::string log, events, checkpoints, pictures;
+};
+
+/// Some images of a data set, evenly spread, as one batch without augmentation; draws of epoch 0, so masks stay the
+/// same.
+mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::Config& config) {
+  mae::Batch batch;
+  count = std::min(count, data.size);
+  for (std::int64_t n = 0; n < count; ++n) {
+    const std::int64_t i = n * data.size / count;
+    mae::Image image = data.image(i);
+    if (image.height != config.image_height || image.width != config.image_width)
+      image = mae::fit(image, config.image_height, config.image_width);
+    batch.pixels.insert(batch.pixels.end(), image.pixels.begin(), image.pixels.end());
+    batch.draws.insert(batch.draws.end(), {static_cast<std::uint32_t>(i), 0});
+  }
+  return batch;
+}
+
+class Run {
+ public:
+  Run(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training, const mae::Dataset& validation)
+      : stream_(stream),
+        o_(options),
+        paths_(options.folder),
+        shown_(validation.size > 0 ? validation : training),
+        has_validation_(validation.size > 0),
+        loader_(training, {.seed = options.recipe.seed,
+                           .batch = options.recipe.batch,
+                           .height = options.config.image_height,
+                           .width = options.config.image_width,
+                           .augment = options.augment ? mae::Augment::crop_flip : mae::Augment::none,
+                           .range = options.crop,
+                           .workers = options.workers}),
+        pretraining_(stream, options.config, options.recipe, options.compute, training.dtype,
+                     loader_.steps_per_epoch()),
+        learning_(paths_.pictures, options.recipe.epochs),
+        fingerprint_(training.fingerprint) {
+    if (options.pictures > 0) pictured_ = fixed_batch(shown_, options.pictures, options.config);
+    if (has_validation_) validated_ = fixed_batch(validation, options.validation_images, options.config);
+  }
+
+  RunEnd train() {
+    begin();
+    const std::int64_t total = pretraining_.total(), per_epoch = loader_.steps_per_epoch();
+    std::int64_t last = total;
+    if (o_.stop_after_steps > 0) last = std::min(total, pretraining_.done() + o_.stop_after_steps);
+    const auto save_every =
+        static_cast<std::int64_t>(std::max(1.0, std::round(o_.save_every_epochs * static_cast<double>(per_epoch))));
+    for (std::int64_t step = pretraining_.done(); step < last; ++step) {
+      const engine::StepResult result = pretraining_.step(loader_.get(step));
+      if (!result.finite) return stop_not_finite(step, result);
+      write_step(step, result);
+      const std::int64_t done = step + 1;
+      const bool epoch_ends = done % per_epoch == 0;
+      if (epoch_ends) end_epoch(done);
+      const bool early = !epoch_ends && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
+      if (done == 1 || epoch_ends || early || done == last) draw_pictures(done);
+      if (early) pictured_once_ = true;
+      if (done % save_every == 0 || done == last) save(done);
+    }
+    progress_.finish();
+    return last == total ? RunEnd::finished : RunEnd::stopped;
+  }
+
+ private:
+  void begin() {
+    fs::create_directories(paths_.checkpoints);
+    fs::create_directories(paths_.pictures);
+    engine::remove_partial_files(paths_.checkpoints);
+    engine::remove_partial_files(paths_.pictures);
+    if (const auto latest = engine::latest_checkpoint(paths_.checkpoints)) {
+      pretraining_.load(*latest);
+      event(Json::object({{"event", "resume"}, {"checkpoint", *latest}}), pretraining_.done());
+      fmt::print("resuming after step {} from {}\n", pretraining_.done(), *latest);
+    } else {
+      event(Json::object({{"event", "start"}}), 0);
+    }
+    // steps after the checkpoint will be made, and logged, again
+    const std::int64_t done = pretraining_.done();
+    engine::keep_lines(paths_.log, [&](std::string_view line) {
+      return engine::parse_json(line, paths_.log).at("step").as_int() < done;
+    });
+    log_.emplace(paths_.log);
+    print_first_lines();
+    start_ = clock_seconds();
+    first_step_ = done;
+  }
+
+  void print_first_lines() {
+    const mae::Recipe& r = o_.recipe;
+    const auto& parameters = pretraining_.model().parameters();
+    fmt::print("{}: {:.2f} M parameters ({:.2f} M trainable), {} {}\n", o_.config.preset,
+               static_cast<double>(parameters.count()) / 1e6, static_cast<double>(parameters.trainable_count()) / 1e6,
+               stream_.device().name, kernels::name_of(o_.compute));
+    fmt::print("batch {} = {} x micro-batch {}, lr {:g} = blr {:g} x {} / 256, {} steps = {:g} epochs x {}, seed {}\n",
+               r.batch, r.batch / r.micro(), r.micro(), r.lr(), r.blr, r.batch, pretraining_.total(), r.epochs,
+               loader_.steps_per_epoch(), r.seed);
+    const engine::MemoryPlan m = pretraining_.memory();
+    fmt::print(
+        "memory {:.1f} MiB: parameters {:.1f}, gradients {:.1f}, moments {:.1f}, activations {:.1f}, scratch {:.1f}, "
+        "inputs {:.1f}\n",
+        m.total() / 1048576, m.parameters / 1048576, m.gradients / 1048576, m.moments / 1048576,
+        m.activations / 1048576, m.scratch / 1048576, m.inputs / 1048576);
+    std::fflush(stdout);
+  }
+
+  double epoch_of(std::int64_t step) const {
+    return static_cast<double>(step) / static_cast<double>(loader_.steps_per_epoch());
+  }
+
+  void write_step(std::int64_t step, const engine::StepResult& r) {
+    log_->append(to_text(Json::object({{"step", step},
+                                       {"epoch", epoch_of(step)},
+                                       {"loss", r.loss},
+                                       {"lr", r.lr},
+                                       {"gradient_norm", r.gradient_norm}})));
+    const double seconds = clock_seconds() - start_, steps = static_cast<double>(step + 1 - first_step_),
+                 rate = steps / seconds;
+    progress_.show({.epoch = static_cast<int>(epoch_of(step)) + 1,
+                    .epochs = static_cast<int>(std::ceil(o_.recipe.epochs)),
+                    .step = step + 1,
+                    .steps = pretraining_.total(),
+                    .loss = r.loss,
+                    .lr = r.lr,
+                    .images_per_second = rate * static_cast<double>(o_.recipe.batch),
+                    .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate});
+  }
+
+  void event(Json line, std::int64_t step) {
+    line.add("step", step);
+    line.add("epoch", epoch_of(step));
+    line.add("unix_time", static_cast<std::int64_t>(std::time(nullptr)));
+    engine::LineLog(paths_.events).append(to_text(line));
+  }
+
+  void end_epoch(std::int64_t done) {
+    const double seconds = clock_seconds() - start_;
+    Json line = Json::object({{"event", "epoch"},
+                              {"seconds", seconds},
+                              {"data_wait_seconds", loader_.wait_seconds()},
+                              {"images_per_second", static_cast<double>(done - first_step_) *
+                                                        static_cast<double>(o_.recipe.batch) / seconds}});
+    std::string note = fmt::format("epoch {:g}: {} since start", epoch_of(done), short_time(seconds));
+    if (has_validation_) {
+      const double loss = pretraining_.evaluate(validated_);
+      line.add("validation_loss", loss);
+      note += fmt::format(", validation loss {:.4f} on {} images", loss, validated_.draws.size() / 2);
+    }
+    event(std::move(line), done);
+    progress_.note(note);
+  }
+
+  void draw_pictures(std::int64_t done) {
+    write_loss_picture((fs::path(paths_.pictures) / "loss.png").string(), paths_.log, paths_.events);
+    if (o_.pictures == 0) return;
+    const mae::Reconstruction r =
+        mae::reconstruct(stream_, pretraining_.model(), pictured_, shown_.dtype, o_.recipe.seed);
+    learning_.add(r, done, epoch_of(done), mae::default_bands(o_.config.channels));
+  }
+
+  void save(std::int64_t done) {
+    const std::string path = (fs::path(paths_.checkpoints) / engine::checkpoint_name(done)).string();
+    pretraining_.save(
+        path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)}, {"seed", std::to_string(o_.recipe.seed)}});
+    engine::remove_old_checkpoints(paths_.checkpoints, o_.keep_checkpoints);
+    event(Json::object({{"event", "checkpoint"}, {"path", path}}), done);
+  }
+
+  RunEnd stop_not_finite(std::int64_t step, const engine::StepResult& r) {
+    progress_.finish();
+    event(Json::object({{"event", "not finite"}, {"loss", r.loss}, {"gradient_norm", r.gradient_norm}}), step);
+    return RunEnd::not_finite;
+  }
+
+  kernels::Stream& stream_;
+  const RunOptions& o_;
+  Paths paths_;
+  const mae::Dataset& shown_;
+  bool has_validation_;
+  mae::Loader loader_;
+  mae::Pretraining pretraining_;
+  LearningPicture learning_;
+  std::uint64_t fingerprint_;
+  mae::Batch pictured_, validated_;
+  std::optional<engine::LineLog> log_;
+  ProgressWriter progress_;
+  double start_ = 0;
+  std::int64_t first_step_ = 0;
+  bool pictured_once_ = false;
+};
+
+}  // namespace
+
+void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
+  const Paths paths(options.folder);
+  const bool exists = fs::exists(paths.log) || fs::exists(paths.checkpoints);
+  if (!exists) return;
+  if (options.resume == Resume::never) {
+    throw kernels::Error("there is a run in this folder already", options.folder,
+                         "--resume auto to go on with it, or another --out");
+  }
+  const auto latest = engine::latest_checkpoint(paths.checkpoints);
+  if (!latest) return;
+  const engine::Checkpoint checkpoint = engine::read_checkpoint(*latest);
+  const auto found = checkpoint.metadata.find("run.data_fingerprint");
+  if (found != checkpoint.metadata.end() && found->second != fmt::format("{:016x}", fingerprint)) {
+    throw kernels::Error("this run was started on other data", options.folder,
+                         "the --data that RUN/config.toml names, or another --out");
+  }
+}
+
+RunEnd run_pretraining(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training,
+                       const mae::Dataset& validation) {
+  check_run_folder(options, training.fingerprint);
+  Run run(stream, options, training, validation);
+  return run.train();
+}
+
+}  // namespace apps

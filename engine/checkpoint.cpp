@@ -1,0 +1,133 @@
+#include "engine/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <vector>
+
+#include "engine/safetensors.h"
+
+namespace engine {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* prefix = "checkpoint-";
+constexpr const char* suffix = ".safetensors";
+
+/// A flat buffer on the host.
+std::vector<std::byte> download(kernels::Stream& stream, const View& flat) {
+  std::vector<std::byte> host(static_cast<std::size_t>(flat.shape.count()) * kernels::size_of(flat.dtype));
+  stream.copy(host.data(), flat.data, host.size());
+  stream.synchronize();
+  return host;
+}
+
+std::vector<std::int64_t> dims(const Shape& shape) { return {shape.dims.begin(), shape.dims.begin() + shape.rank}; }
+
+std::vector<std::string> names(const std::string& folder) {
+  std::vector<std::string> found;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(prefix) && name.ends_with(suffix)) found.push_back(name);
+  }
+  std::sort(found.begin(), found.end());  // zero-padded steps sort as numbers
+  return found;
+}
+
+std::int64_t number(const std::string& text, const std::string& key, const std::string& path) {
+  std::int64_t value = -1;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value < 0) {
+    throw kernels::Error("the metadata key " + key + " is \"" + text + "\", not a number", path);
+  }
+  return value;
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& path, kernels::Stream& stream, const Parameters& parameters,
+                     const Checkpoint& checkpoint) {
+  struct Source {
+    std::string prefix;
+    View flat;
+    std::vector<std::byte> host;
+  };
+  std::vector<Source> sources{{"", parameters.master(), {}}};
+  if (parameters.moment1().data) {
+    sources.push_back({"optimizer.moment1.", parameters.moment1(), {}});
+    sources.push_back({"optimizer.moment2.", parameters.moment2(), {}});
+  }
+  std::vector<TensorToWrite> tensors;
+  for (Source& source : sources) {
+    source.host = download(stream, source.flat);
+    for (const Segment& segment : parameters.segments()) {
+      if (!source.prefix.empty() && segment.trainable == Trainable::no) continue;
+      const std::size_t offset = static_cast<std::size_t>(segment.offset) * kernels::size_of(source.flat.dtype);
+      tensors.push_back(
+          {source.prefix + segment.name, source.flat.dtype, dims(segment.shape), source.host.data() + offset});
+    }
+  }
+  Text all = checkpoint.metadata;
+  all["format"] = "mae.cu";
+  all["format_version"] = std::to_string(checkpoint_version);
+  all["step"] = std::to_string(checkpoint.step);
+  write_safetensors(path, {all.begin(), all.end()}, tensors);
+}
+
+Checkpoint read_checkpoint(const std::string& path) {
+  const SafetensorsFile file(path);
+  Checkpoint checkpoint;
+  for (const auto& [key, value] : file.header().metadata) checkpoint.metadata[key] = value;
+  if (checkpoint.metadata["format"] != "mae.cu") {
+    throw kernels::Error("this safetensors file is not a checkpoint of mae.cu: its metadata says no format", path);
+  }
+  const std::int64_t version = number(checkpoint.metadata["format_version"], "format_version", path);
+  if (version > checkpoint_version) {
+    throw kernels::Error("this checkpoint has format version " + std::to_string(version) +
+                             ", this program reads up to " + std::to_string(checkpoint_version),
+                         path, "a newer mae");
+  }
+  checkpoint.step = number(checkpoint.metadata["step"], "step", path);
+  return checkpoint;
+}
+
+void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content) {
+  const SafetensorsFile file(path);
+  std::vector<std::byte> host;
+  const auto load = [&](const std::string& name, const View& flat, int index, const Segment& segment) {
+    host.resize(static_cast<std::size_t>(segment.shape.count()) * kernels::size_of(flat.dtype));
+    file.read(name, flat.dtype, dims(segment.shape), host.data());
+    stream.copy(parameters.part(flat, index, segment.shape).data, host.data(), host.size());
+    stream.synchronize();
+  };
+  for (std::size_t i = 0; i < parameters.segments().size(); ++i) {
+    const Segment& segment = parameters.segments()[i];
+    load(segment.name, parameters.master(), static_cast<int>(i), segment);
+    if (content == Content::weights || segment.trainable == Trainable::no) continue;
+    load("optimizer.moment1." + segment.name, parameters.moment1(), static_cast<int>(i), segment);
+    load("optimizer.moment2." + segment.name, parameters.moment2(), static_cast<int>(i), segment);
+  }
+  parameters.refresh_compute(stream);
+}
+
+std::string checkpoint_name(std::int64_t step) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%010lld", static_cast<long long>(step));
+  return std::string(prefix) + digits + suffix;
+}
+
+std::optional<std::string> latest_checkpoint(const std::string& folder) {
+  const auto found = names(folder);
+  if (found.empty()) return std::nullopt;
+  return (fs::path(folder) / found.back()).string();
+}
+
+void remove_old_checkpoints(const std::string& folder, int keep) {
+  const auto found = names(folder);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < found.size(); ++i)
+    fs::remove(fs::path(folder) / found[i]);
+}
+
+}  // namespace engine

@@ -1,0 +1,48 @@
+// Checkpoints: everything that training needs to go on with the same bits, in one safetensors file.
+//
+//     <key>                       weights (the masters: f32, or f64 in f64 training) under their official state-dict
+//     keys optimizer.moment1.<key>     AdamW's moments, of the same type, for trainable parameters
+//     optimizer.moment2.<key>
+//     metadata                    format "mae.cu", format_version, step, and what the caller adds (config.*, run.*)
+//
+// Random state is not stored: draws are keyed by seed, sample and epoch, and a resumed run needs only the step. Files
+// are written atomically: a reader sees the old checkpoint or the whole new one.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "engine/parameters.h"
+
+namespace engine {
+
+inline constexpr int checkpoint_version = 1;
+using Text = std::map<std::string, std::string>;
+
+struct Checkpoint {
+  std::int64_t step = 0;  // optimizer steps done
+  Text metadata;          // all of it, format and step included
+};
+
+enum class Content { weights, training_state };
+
+/// Throws kernels::Error naming the file; the file that stood there before is then untouched.
+void save_checkpoint(const std::string& path, kernels::Stream& stream, const Parameters& parameters,
+                     const Checkpoint& checkpoint);
+
+/// The metadata alone. Refuses files of a newer format by name.
+Checkpoint read_checkpoint(const std::string& path);
+
+/// Reads values into reserved parameters. Every key must be there with its shape and dtype: a missing one, or with
+/// training_state a missing moment, is an error that names it.
+void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content);
+
+/// "checkpoint-0000001234.safetensors"
+std::string checkpoint_name(std::int64_t step);
+/// The one with the highest step in a folder, if any.
+std::optional<std::string> latest_checkpoint(const std::string& folder);
+/// Removes all but the newest `keep`.
+void remove_old_checkpoints(const std::string& folder, int keep);
+
+}  // namespace engine

@@ -1,0 +1,85 @@
+#include "kernels/elementwise.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd.h"
+
+namespace kernels::cpu {
+namespace {
+
+// Equals: for every row r, body(r, 0, C). Rows are cut into runs, so that a flat buffer of one row is shared out too.
+constexpr std::int64_t run_length = 1 << 14;
+
+template <class F>
+void parallel_runs(const View& v, F body) {
+  const std::int64_t C = v.cols(), runs = (C + run_length - 1) / run_length;
+  parallel_for(v.rows() * runs, [&](std::int64_t i) {
+    const std::int64_t begin = i % runs * run_length;
+    body(i / runs, begin, std::min(C, begin + run_length));
+  });
+}
+
+// ---- reference ----------------------------------------------------------------------------------------------------
+
+void fill_reference(Stream&, const Fill& a, void*) {
+  visit_floating(a.out.dtype, [&]<class T>(T) {
+    parallel_runs(a.out, [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
+      std::fill(a.out.row<T>(r) + begin, a.out.row<T>(r) + end, T(a.value));
+    });
+  });
+}
+
+void cast_reference(Stream&, const Cast& a, void*) {
+  visit_floating(a.x.dtype, [&]<class From>(From) {
+    visit_floating(a.out.dtype, [&]<class To>(To) {
+      parallel_runs(a.x, [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
+        const From* x = a.x.row<From>(r);
+        To* out = a.out.row<To>(r);
+        for (std::int64_t c = begin; c < end; ++c) out[c] = To(Statistics<From>(x[c]));
+      });
+    });
+  });
+}
+
+void accumulate_reference(Stream&, const Accumulate& a, void*) {
+  visit_floating(a.x.dtype, [&]<class T>(T) {
+    using Sum = Statistics<T>;
+    for (std::int64_t r = 0; r < a.x.rows(); ++r) {
+      for (std::int64_t c = 0; c < a.x.cols(); ++c)
+        a.out.row<T>(r)[c] = T(Sum(a.out.row<T>(r)[c]) + Sum(a.x.row<T>(r)[c]));
+    }
+  });
+}
+
+// ---- fast: f32 ----------------------------------------------------------------------------------------------------
+
+MAE_VECTOR void add_run(const float* x, float* out, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) out[i] += x[i];
+}
+
+void accumulate_fast(Stream&, const Accumulate& a, void*) {
+  parallel_runs(a.x, [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
+    add_run(a.x.row<float>(r) + begin, a.out.row<float>(r) + begin, end - begin);
+  });
+}
+
+const char* not_f32(const Device&, const Accumulate& a) {
+  return a.x.dtype == DType::f32 ? nullptr : "this row has f32 only";
+}
+
+constexpr Variant<Fill> fill_rows[] = {{.name = "reference", .refuses = nullptr, .run = fill_reference}};
+constexpr Variant<Cast> cast_rows[] = {{.name = "reference", .refuses = nullptr, .run = cast_reference}};
+constexpr Variant<Accumulate> accumulate_rows[] = {
+    {.name = "fast", .refuses = not_f32, .run = accumulate_fast},
+    {.name = "reference", .refuses = nullptr, .run = accumulate_reference},
+};
+
+}  // namespace
+
+const Rows<Fill> fill{fill_rows};
+const Rows<Cast> cast{cast_rows};
+const Rows<Accumulate> accumulate{accumulate_rows};
+
+}  // namespace kernels::cpu

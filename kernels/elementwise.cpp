@@ -1,0 +1,37 @@
+#include "kernels/elementwise.h"
+
+namespace kernels {
+
+void validate(const Fill& a) {
+  require(is_floating(a.out.dtype) && a.out.shape.count() > 0, a, "out must be f64, f32 or bf16 and not empty");
+}
+
+void validate(const Cast& a) {
+  require(is_floating(a.x.dtype) && a.x.shape.count() > 0, a, "x must be f64, f32 or bf16 and not empty");
+  require(is_floating(a.out.dtype) && a.out.shape == a.x.shape, a,
+          "out must be f64, f32 or bf16 and have the shape of x");
+}
+
+void validate(const Accumulate& a) {
+  require(is_floating(a.x.dtype) && a.x.shape.count() > 0, a, "x must be f64, f32 or bf16 and not empty");
+  require(a.out.dtype == a.x.dtype && a.out.shape == a.x.shape, a, "out must have the shape and dtype of x");
+}
+
+Cost cost(const Fill& a) { return {.flops = 0, .bytes = field_bytes(a)}; }
+Cost cost(const Cast& a) { return {.flops = 0, .bytes = field_bytes(a)}; }
+Cost cost(const Accumulate& a) { return {.flops = static_cast<double>(a.x.shape.count()), .bytes = field_bytes(a)}; }
+
+template <>
+Rows<Fill> rows_of(DeviceKind kind) {
+  return kind == DeviceKind::cpu ? cpu::fill : Rows<Fill>{};
+}
+template <>
+Rows<Cast> rows_of(DeviceKind kind) {
+  return kind == DeviceKind::cpu ? cpu::cast : Rows<Cast>{};
+}
+template <>
+Rows<Accumulate> rows_of(DeviceKind kind) {
+  return kind == DeviceKind::cpu ? cpu::accumulate : Rows<Accumulate>{};
+}
+
+}  // namespace kernels

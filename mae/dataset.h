@@ -1,0 +1,43 @@
+// A data set is a count and two functions: sample -> image, sample -> label. What kind it is, is told by its content.
+//
+//   IDX            a file (plain or gzip) of u8 or f32 images, its labels beside it under the name with "labels" for
+//                  "images"; or a folder with train-images* and t10k-images*   (MNIST, Fashion-MNIST)
+//   CIFAR-10       a file of 3073-byte records (label, 1024 R, 1024 G, 1024 B), or a folder with data_batch_*.bin and
+//                  test_batch.bin, or with train.bin and test.bin
+//   image folder   JPEG and PNG files: DIR/<class>/**/<file>, labels in the order of the class names; or files alone,
+//                  without labels
+//
+// Where both splits lie in one folder (also DIR/train and DIR/val or DIR/test), `DIR` and `DIR:train` are the training
+// split and `DIR:test` or `DIR:val` the other. IDX and CIFAR-10 are held in memory; a folder holds only the names.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "mae/image.h"
+
+namespace mae {
+
+struct Dataset {
+  std::string path;           // as the user gave it
+  std::string format;         // "IDX", "CIFAR-10", "image folder"
+  std::int64_t size = 0;      // samples, at least 1
+  int channels = 0;           // of every image
+  int height = 0, width = 0;  // of every image; 0 where they may differ
+  kernels::DType dtype = kernels::DType::u8;
+  std::vector<std::string> classes;  // names, empty without labels
+  std::uint64_t fingerprint = 0;     // says whether a resumed run sees the same data; see open_dataset
+
+  // Both may be called from many threads at once, with 0 <= i < size.
+  std::function<Image(std::int64_t)> image;
+  std::function<int(std::int64_t)> label;  // -1: none
+};
+
+/// channels_wanted 0: what the files hold, and 3 for an image folder. Throws kernels::Error that names the file.
+/// The fingerprint does not change when the data are moved or unpacked: checksums of all pixels and labels for what is
+/// held in memory; names and sizes of all files and the first 4 KiB of the first for a folder.
+Dataset open_dataset(const std::string& path, int channels_wanted = 0);
+
+}  // namespace mae

@@ -1,0 +1,111 @@
+#include "mae/features.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "mae/pretraining.h"
+
+namespace mae {
+namespace {
+
+constexpr std::int64_t images_at_once = 250;
+
+/// Samples [first, first + count) in order, without augmentation.
+Batch read_in_order(const Dataset& data, int height, int width, std::int64_t first, std::int64_t count) {
+  Batch batch;
+  for (std::int64_t i = first; i < first + count; ++i) {
+    Image image = data.image(i);
+    if (image.height != height || image.width != width) image = fit(image, height, width);
+    batch.pixels.insert(batch.pixels.end(), image.pixels.begin(), image.pixels.end());
+    batch.draws.insert(batch.draws.end(), {static_cast<std::uint32_t>(i), 0});
+    batch.labels.push_back(data.label(i));
+  }
+  return batch;
+}
+
+/// The masking that keeps every patch, in its place.
+struct NoMask {
+  NoMask(kernels::Stream& stream, std::int64_t batch, std::int64_t patches)
+      : table(stream.device(), static_cast<std::size_t>(batch * patches) * sizeof(std::int32_t)), L(patches) {
+    std::vector<std::int32_t> order(static_cast<std::size_t>(batch * patches));
+    for (std::size_t i = 0; i < order.size(); ++i)
+      order[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % patches);
+    stream.copy(table.data(), order.data(), order.size() * sizeof(std::int32_t));
+    stream.synchronize();
+  }
+  Masking masking(std::int64_t batch) const {
+    const Tensor order = engine::tensor_of(table.view(kernels::DType::i32, {batch, L}));
+    return {order, order};
+  }
+  engine::Buffer table;
+  std::int64_t L;
+};
+
+/// tokens (N, 1 + L, C) on the host -> N rows of C appended to `out`.
+template <class T>
+void pool(const std::vector<T>& tokens, std::int64_t N, std::int64_t T_count, std::int64_t C, Pooling pooling,
+          std::vector<float>& out) {
+  for (std::int64_t n = 0; n < N; ++n) {
+    const T* sample = tokens.data() + n * T_count * C;
+    for (std::int64_t c = 0; c < C; ++c) {
+      double sum = static_cast<double>(sample[c]);
+      if (pooling == Pooling::mean) {
+        sum = 0;
+        for (std::int64_t t = 1; t < T_count; ++t) sum += static_cast<double>(sample[t * C + c]);
+        sum /= static_cast<double>(T_count - 1);
+      }
+      out.push_back(static_cast<float>(sum));
+    }
+  }
+}
+
+}  // namespace
+
+Features encoder_features(kernels::Stream& stream, const Model& model, const Dataset& data, Pooling pooling,
+                          const std::function<void(std::int64_t)>& progress) {
+  const Config& config = model.config();
+  const std::int64_t L = config.patches(), most = std::min(images_at_once, data.size);
+  const kernels::DType compute = model.parameters().dtype();
+  Features features{.count = data.size, .width = config.dim, .values = {}, .labels = {}};
+  InputSlot inputs(stream, config, data.dtype, compute, most);
+  const NoMask everything(stream, most, L);
+  engine::Workspace workspace(stream, compute);
+  workspace.include([&](Context& c) { model.forward_encoder(c, inputs.images(most), everything.masking(most), L); });
+  workspace.reserve();
+  for (std::int64_t first = 0; first < data.size; first += most) {
+    const std::int64_t N = std::min(most, data.size - first);
+    const Batch batch = read_in_order(data, config.image_height, config.image_width, first, N);
+    inputs.fill(batch, 0, N);
+    Context context = workspace.context();
+    const Tensor tokens = model.forward_encoder(context, inputs.images(N), everything.masking(N), L);
+    kernels::visit_floating(tokens.dtype(), [&]<class T>(T) {
+      std::vector<T> host(static_cast<std::size_t>(tokens.shape().count()));
+      stream.copy(host.data(), tokens.view.data, host.size() * sizeof(T));
+      stream.synchronize();
+      pool(host, N, 1 + L, config.dim, pooling, features.values);
+    });
+    features.labels.insert(features.labels.end(), batch.labels.begin(), batch.labels.end());
+    if (progress) progress(first + N);
+  }
+  return features;
+}
+
+Features pixel_features(const Dataset& data, int height, int width, double value_range) {
+  Features features{
+      .count = data.size, .width = std::int64_t{height} * width * data.channels, .values = {}, .labels = {}};
+  const auto append = [&](auto* pixels, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      features.values.push_back(static_cast<float>(static_cast<double>(pixels[i]) / value_range));
+  };
+  for (std::int64_t i = 0; i < data.size; ++i) {
+    const Batch batch = read_in_order(data, height, width, i, 1);
+    const auto count = static_cast<std::size_t>(features.width);
+    if (data.dtype == kernels::DType::u8) append(reinterpret_cast<const std::uint8_t*>(batch.pixels.data()), count);
+    if (data.dtype == kernels::DType::u16) append(reinterpret_cast<const std::uint16_t*>(batch.pixels.data()), count);
+    if (data.dtype == kernels::DType::f32) append(reinterpret_cast<const float*>(batch.pixels.data()), count);
+    features.labels.push_back(batch.labels[0]);
+  }
+  return features;
+}
+
+}  // namespace mae

@@ -1,0 +1,25 @@
+// Features of a frozen encoder, for probes: every patch visible, no mask.
+#pragma once
+
+#include <cstdint>
+
+#include "mae/dataset.h"
+#include "mae/model.h"
+#include "mae/probe.h"
+
+namespace mae {
+
+enum class Pooling {
+  mean,
+  cls
+};  // mean over the patch tokens, or the class token; both after the encoder's final norm
+
+/// (samples, dim) f32. Images are taken in order, resized and centre-cropped where their size differs from the model's.
+/// progress(done) is called now and then.
+Features encoder_features(kernels::Stream& stream, const Model& model, const Dataset& data, Pooling pooling,
+                          const std::function<void(std::int64_t)>& progress = {});
+
+/// The pixels themselves, as parts of the value range: the baseline that needs no model. (samples, height * width * C)
+Features pixel_features(const Dataset& data, int height, int width, double value_range);
+
+}  // namespace mae

@@ -1,0 +1,61 @@
+// Images in memory, decoded from JPEG and PNG and encoded as PNG.
+//
+// A file's kind is told by its first bytes, never by its name. JPEG goes through libjpeg-turbo, PNG through stb_image
+// after the checksums of all its chunks were checked (stb_image checks none). Nothing else is read. Anything that a
+// decoder only warns about is refused: a cut photograph must not become training data without a word. Orientation
+// tags are not applied, as in the reference recipe. Decoding is safe to call from many threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/core/dtype.h"
+
+namespace mae {
+
+inline constexpr int max_channels = 64;
+inline constexpr int max_side = 1 << 14;  // larger pictures are refused before memory is asked for
+
+struct Image {
+  int height = 0, width = 0, channels = 0;
+  kernels::DType dtype = kernels::DType::u8;  // u8, u16 or f32
+  std::vector<std::byte> pixels;              // (height, width, channels)
+
+  template <class T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(pixels.data());
+  }
+  template <class T>
+  T* as() {
+    return reinterpret_cast<T*>(pixels.data());
+  }
+};
+
+/// An image of these sizes, all zero.
+Image make_image(int height, int width, int channels, kernels::DType dtype);
+
+/// Bytes of one pixel row of all channels.
+inline std::size_t row_bytes(const Image& image) {
+  return static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels) * size_of(image.dtype);
+}
+
+/// Decodes a file that lies in memory; `where` names it in errors. 8-bit files give u8, 16-bit PNG gives u16.
+/// channels 0 keeps what the file has (grey 1, colour 3); otherwise as `with_channels`. Alpha is dropped unless as many
+/// channels are asked for as the file has. Throws kernels::Error for damaged and unknown files.
+Image decode_image(std::span<const std::byte> file, const std::string& where, int channels = 0);
+Image read_image(const std::string& path, int channels = 0);
+
+/// Grey becomes `channels` equal channels; three channels become grey by ITU-R 601 (0.299 R + 0.587 G + 0.114 B, for u8
+/// in the 16-bit fixed point of Pillow's mode "L"). Every other change is refused with an error that names `where`.
+Image with_channels(Image image, int channels, const std::string& where);
+
+/// Writes u8 images of 1 or 3 channels. A reader sees the old file or the whole new one, never a part.
+void write_png(const std::string& path, const Image& image);
+
+/// All bytes of a file.
+std::vector<std::byte> read_bytes(const std::string& path);
+
+}  // namespace mae

@@ -1,0 +1,112 @@
+// JPEG by libjpeg-turbo. The library reports an error by a call that must not return: here a longjmp, so the functions
+// between setjmp and the library hold nothing that needs a destructor.
+#include "kernels/core/check.h"
+#include "mae/image_codecs.h"
+
+#ifdef MAE_WITH_JPEG
+#include <csetjmp>
+#include <cstdio>  // jpeglib.h needs FILE
+
+#include <jpeglib.h>
+
+namespace mae {
+namespace {
+
+struct Failure {
+  jpeg_error_mgr manager;  // first: the library hands back a pointer to it
+  std::jmp_buf escape;
+  char message[JMSG_LENGTH_MAX];
+};
+
+[[noreturn]] void on_error(j_common_ptr codec) {
+  auto* failure = reinterpret_cast<Failure*>(codec->err);
+  failure->manager.format_message(codec, failure->message);
+  std::longjmp(failure->escape, 1);
+}
+
+/// Level -1 is a warning, which the library gives for cut and corrupt data; higher levels are chatter.
+void on_message(j_common_ptr codec, int level) {
+  if (level < 0) on_error(codec);
+}
+
+bool start(jpeg_decompress_struct& codec, Failure& failure, const unsigned char* data, std::size_t size) {
+  if (setjmp(failure.escape) != 0) return false;
+  jpeg_create_decompress(&codec);
+  jpeg_mem_src(&codec, data, static_cast<unsigned long>(size));
+  jpeg_read_header(&codec, TRUE);
+  const bool four_inks = codec.jpeg_color_space == JCS_CMYK || codec.jpeg_color_space == JCS_YCCK;
+  if (codec.jpeg_color_space == JCS_GRAYSCALE) codec.out_color_space = JCS_GRAYSCALE;
+  else codec.out_color_space = four_inks ? JCS_CMYK : JCS_RGB;
+  jpeg_calc_output_dimensions(&codec);
+  return true;
+}
+
+bool read_rows(jpeg_decompress_struct& codec, Failure& failure, unsigned char* out) {
+  if (setjmp(failure.escape) != 0) return false;
+  jpeg_start_decompress(&codec);
+  const std::size_t stride = std::size_t{codec.output_width} * static_cast<std::size_t>(codec.output_components);
+  while (codec.output_scanline < codec.output_height) {
+    JSAMPROW row = out + codec.output_scanline * stride;
+    jpeg_read_scanlines(&codec, &row, 1);
+  }
+  jpeg_finish_decompress(&codec);
+  return true;
+}
+
+/// Ink to light: R = (255 - C)(255 - K) / 255. Adobe's files, nearly all of this kind, store 255 - ink.
+Image from_inks(const Image& inks, bool inverted) {
+  Image rgb = make_image(inks.height, inks.width, 3, kernels::DType::u8);
+  const std::size_t count = inks.pixels.size() / 4;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto light = [&](std::size_t c) {
+      const int value = inks.as<std::uint8_t>()[4 * i + c];
+      return inverted ? value : 255 - value;
+    };
+    for (std::size_t c = 0; c < 3; ++c) {
+      rgb.as<std::uint8_t>()[3 * i + c] = static_cast<std::uint8_t>((light(c) * light(3) + 127) / 255);
+    }
+  }
+  return rgb;
+}
+
+}  // namespace
+
+Image decode_jpeg(std::span<const std::byte> file, const std::string& where) {
+  constexpr const char* replace_it = "replace the file, or remove it from the data";
+  jpeg_decompress_struct codec{};
+  Failure failure{};
+  codec.err = jpeg_std_error(&failure.manager);
+  failure.manager.error_exit = on_error;
+  failure.manager.emit_message = on_message;
+
+  std::string fault;
+  Image image;
+  if (!start(codec, failure, reinterpret_cast<const unsigned char*>(file.data()), file.size())) {
+    fault = std::string("cut or damaged JPEG: ") + failure.message;
+  } else if (codec.output_width > unsigned{max_side} || codec.output_height > unsigned{max_side}) {
+    fault = "JPEG with a side of more than " + std::to_string(max_side) + " pixels";
+  } else {
+    const int channels = codec.out_color_space == JCS_GRAYSCALE ? 1 : codec.out_color_space == JCS_RGB ? 3 : 4;
+    image = make_image(static_cast<int>(codec.output_height), static_cast<int>(codec.output_width), channels,
+                       kernels::DType::u8);
+    if (!read_rows(codec, failure, image.as<unsigned char>())) {
+      fault = std::string("cut or damaged JPEG: ") + failure.message;
+    }
+  }
+  const bool inverted = codec.saw_Adobe_marker != 0;
+  jpeg_destroy_decompress(&codec);
+  if (!fault.empty()) throw kernels::Error(fault, where, replace_it);
+  return image.channels == 4 ? from_inks(image, inverted) : image;
+}
+
+}  // namespace mae
+#else
+namespace mae {
+
+Image decode_jpeg(std::span<const std::byte>, const std::string& where) {
+  throw kernels::Error("is a JPEG, and this build cannot read JPEG", where,
+                       "install libjpeg-turbo's headers (libjpeg62-turbo-dev) and build again");
+}
+
+}  // namespace mae
+#endif

@@ -1,0 +1,173 @@
+#include "mae/loader.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+
+#include "kernels/core/check.h"
+#include "kernels/core/philox.h"
+
+namespace mae {
+namespace {
+
+constexpr std::int64_t piece = 8;       // samples that a worker takes at a time
+constexpr std::size_t steps_ahead = 2;  // batches prepared while the caller uses one: bounds the memory
+
+}  // namespace
+
+std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::uint32_t epoch) {
+  const kernels::PhiloxKey key{.seed = seed, .purpose = static_cast<std::uint32_t>(kernels::Purpose::shuffle)};
+  std::vector<std::uint64_t> keyed(static_cast<std::size_t>(n));  // the index below the key makes ties ordered
+  for (std::size_t i = 0; i < keyed.size(); i += 4) {
+    const auto block = static_cast<std::uint32_t>(i / 4);
+    const auto [w] = philox({.block = block, .subindex = 0, .sample = kernels::whole_batch, .time = epoch}, key);
+    for (std::size_t j = i; j < std::min(i + 4, keyed.size()); ++j) keyed[j] = std::uint64_t{w[j - i]} << 32 | j;
+  }
+  std::sort(keyed.begin(), keyed.end());
+  std::vector<std::uint32_t> order(keyed.size());
+  std::transform(keyed.begin(), keyed.end(), order.begin(),
+                 [](std::uint64_t k) { return static_cast<std::uint32_t>(k); });
+  return order;
+}
+
+Loader::Loader(Dataset data, const LoaderOptions& options) : data_(std::move(data)), options_(options) {
+  LoaderOptions& o = options_;
+  if (o.batch < 1 || o.batch > data_.size || data_.size > std::numeric_limits<std::uint32_t>::max()) {
+    throw kernels::Error("batch of " + std::to_string(o.batch) + " from " + std::to_string(data_.size) + " images",
+                         data_.path, "choose a batch between 1 and the number of images");
+  }
+  if (o.count == 0) o.count = o.batch - o.first;
+  if (o.first < 0 || o.count < 1 || o.first + o.count > o.batch || o.height < 1 || o.width < 1 || o.workers < 0) {
+    throw kernels::Error("slice [" + std::to_string(o.first) + ", " + std::to_string(o.first + o.count) +
+                             ") of a batch of " + std::to_string(o.batch) + ", images of " + std::to_string(o.height) +
+                             " x " + std::to_string(o.width) + ", " + std::to_string(o.workers) +
+                             " workers: impossible",
+                         "loader", "check the batch, the image size and the workers");
+  }
+  sample_bytes_ = static_cast<std::size_t>(o.height) * static_cast<std::size_t>(o.width) *
+                  static_cast<std::size_t>(data_.channels) * size_of(data_.dtype);
+  for (int i = 0; i < o.workers; ++i) workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+}
+
+Loader::~Loader() {
+  for (std::jthread& worker : workers_) worker.request_stop();  // all at once; each then ends after the piece in hand
+}
+
+Batch Loader::get(std::int64_t step) {
+  const auto start = std::chrono::steady_clock::now();
+  std::shared_ptr<Slot> slot;
+  if (workers_.empty()) {
+    slot = make_slot(step);
+    fill(*slot, 0, options_.count);
+  } else {
+    schedule(step);
+    std::unique_lock lock(mutex_);
+    slot = slots_.front();
+    ready_.wait(lock, [&] { return slot->done == options_.count; });
+    slots_.pop_front();
+  }
+  wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (slot->error) std::rethrow_exception(slot->error);
+  return std::move(slot->batch);
+}
+
+std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
+  const std::int64_t epoch = step / steps_per_epoch();
+  const std::int64_t begin = step % steps_per_epoch() * options_.batch + options_.first;
+  if (epoch != order_epoch_) {
+    order_ = epoch_order(data_.size, options_.seed, static_cast<std::uint32_t>(epoch));
+    order_epoch_ = epoch;
+  }
+  const auto count = static_cast<std::size_t>(options_.count);
+  auto slot = std::make_shared<Slot>();
+  slot->step = step;
+  slot->batch.pixels.resize(count * sample_bytes_);
+  slot->batch.labels.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    slot->batch.draws.push_back(order_[static_cast<std::size_t>(begin) + i]);
+    slot->batch.draws.push_back(static_cast<std::uint32_t>(epoch));
+  }
+  return slot;
+}
+
+/// Puts `step` in front and the steps after it behind. Slots that a jump leaves over die with their last worker.
+void Loader::schedule(std::int64_t step) {
+  std::int64_t next = step;
+  std::size_t missing = steps_ahead + 1;
+  {
+    const std::lock_guard lock(mutex_);
+    while (!slots_.empty() && slots_.front()->step != step) slots_.pop_front();
+    if (!slots_.empty()) next = slots_.back()->step + 1;
+    missing -= slots_.size();
+  }
+  for (; missing > 0; --missing, ++next) {
+    auto slot = make_slot(next);  // only this thread makes slots: the lock is not needed for the work in it
+    const std::lock_guard lock(mutex_);
+    slots_.push_back(std::move(slot));
+    work_.notify_all();
+  }
+}
+
+void Loader::work(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    const auto open = [&] {
+      return std::find_if(slots_.begin(), slots_.end(), [&](const auto& s) { return s->taken < options_.count; });
+    };
+    if (!work_.wait(lock, stop, [&] { return open() != slots_.end(); })) return;
+    const std::shared_ptr<Slot> slot = *open();
+    const std::int64_t begin = slot->taken, end = std::min(begin + piece, options_.count);
+    slot->taken = end;
+    lock.unlock();
+    fill(*slot, begin, end);
+    lock.lock();
+  }
+}
+
+void Loader::fill(Slot& slot, std::int64_t begin, std::int64_t end) {
+  std::exception_ptr error;
+  std::int64_t i = begin;
+  try {
+    for (; i < end; ++i) fill_sample(slot.batch, static_cast<std::size_t>(i));
+  } catch (...) {
+    error = std::current_exception();
+  }
+  const std::lock_guard lock(mutex_);
+  if (error && (!slot.error || i < slot.error_at)) {
+    slot.error = error;
+    slot.error_at = i;
+  }
+  slot.done += end - begin;
+  if (slot.done == options_.count) ready_.notify_all();
+}
+
+void Loader::fill_sample(Batch& batch, std::size_t i) const {
+  const std::uint32_t sample = batch.draws[2 * i], epoch = batch.draws[2 * i + 1];
+  const LoaderOptions& o = options_;
+  std::byte* out = batch.pixels.data() + i * sample_bytes_;
+  try {
+    const Image image = data_.image(sample);
+    if (image.channels != data_.channels || image.dtype != data_.dtype) {
+      throw std::runtime_error("the image is " + std::string(name_of(image.dtype)) + " with " +
+                               std::to_string(image.channels) + " channels, unlike the data set");
+    }
+    if (o.augment == Augment::crop_flip) {
+      const DrawOf draw{.seed = o.seed, .sample = sample, .epoch = epoch};
+      Crop crop = random_crop(image.height, image.width, o.range, draw);
+      crop.flip = random_flip(draw);
+      apply(image, crop, o.height, o.width, out);
+    } else if (image.height == o.height && image.width == o.width) {
+      std::memcpy(out, image.pixels.data(), sample_bytes_);
+    } else {
+      std::memcpy(out, fit(image, o.height, o.width).pixels.data(), sample_bytes_);
+    }
+    batch.labels[i] = data_.label ? data_.label(sample) : -1;
+  } catch (const kernels::Error&) {
+    throw;  // names the file
+  } catch (const std::exception& e) {
+    throw kernels::Error(e.what(), data_.path + ", sample " + std::to_string(sample), "check the data set");
+  }
+}
+
+}  // namespace mae

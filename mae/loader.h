@@ -1,0 +1,105 @@
+// Sample order and batches, ahead of time.
+//
+// Order:    epoch e goes through the samples sorted by key[i] = Philox word, key (seed, shuffle), counter
+//           (i, 0, 2^32 - 1, e), ties by index. Steps are numbered through all epochs; the last samples of an epoch
+//           that fill no whole batch are left out.
+// Promise:  pixels, labels and order depend only on (seed, epoch, sample): never on workers, on how a batch is cut into
+//           slices, or on the steps that were asked for before. A resumed run just asks for a later step.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "mae/augment.h"
+#include "mae/dataset.h"
+
+namespace mae {
+
+/// Memory on a cache-line bound, where vector loads and copies to a device are fastest.
+template <class T>
+struct CacheAligned {
+  using value_type = T;
+  static constexpr std::align_val_t bound{64};
+
+  CacheAligned() = default;
+  template <class U>
+  CacheAligned(const CacheAligned<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), bound)); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, bound); }
+  bool operator==(const CacheAligned&) const = default;
+};
+
+/// B is the loader's slice of the global batch.
+struct Batch {
+  std::vector<std::byte, CacheAligned<std::byte>> pixels;  // (B, height, width, channels), the data set's dtype
+  std::vector<std::uint32_t> draws;                        // (B, 2) sample index, epoch: what random draws are keyed by
+  std::vector<std::int32_t> labels;                        // (B) -1: none
+};
+
+/// A permutation of 0 .. n - 1.
+std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::uint32_t epoch);
+
+enum class Augment { none, crop_flip };  // none: `fit` where the sizes differ
+
+struct LoaderOptions {
+  std::uint32_t seed = 0;
+  std::int64_t batch = 0;     // global batch of one step
+  int height = 0, width = 0;  // of what is delivered
+  Augment augment = Augment::crop_flip;
+  CropRange range{};
+  int workers = 1;                    // threads; 0: get() does the work itself
+  std::int64_t first = 0, count = 0;  // samples [first, first + count) of each batch; count 0: all that follow
+};
+
+class Loader {
+ public:
+  /// Throws kernels::Error for a batch larger than the data set or a slice outside the batch.
+  Loader(Dataset data, const LoaderOptions& options);
+  ~Loader();  // waits for at most a few images a worker
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The batch of a step, 0 <= step. Fast for the step after the last one, correct for any. An image that cannot be
+  /// read throws here: of several, the first of the batch, so two runs report the same one. Call from one thread.
+  Batch get(std::int64_t step);
+
+  std::int64_t steps_per_epoch() const { return data_.size / options_.batch; }
+  const Dataset& dataset() const { return data_; }
+
+  /// Seconds that get() has spent so far: what training lost to the data.
+  double wait_seconds() const { return wait_seconds_; }
+
+ private:
+  /// A batch in the making. Workers take samples from the front; whoever writes the last one makes it ready.
+  struct Slot {
+    std::int64_t step = 0, taken = 0, done = 0;
+    Batch batch;
+    std::exception_ptr error;
+    std::int64_t error_at = 0;  // the sample of the batch that `error` is about
+  };
+
+  std::shared_ptr<Slot> make_slot(std::int64_t step);
+  void schedule(std::int64_t step);
+  void work(const std::stop_token& stop);
+  void fill(Slot& slot, std::int64_t begin, std::int64_t end);
+  void fill_sample(Batch& batch, std::size_t i) const;
+
+  Dataset data_;
+  LoaderOptions options_;
+  std::size_t sample_bytes_ = 0;
+  double wait_seconds_ = 0;
+  std::int64_t order_epoch_ = -1;
+  std::vector<std::uint32_t> order_;  // of order_epoch_
+
+  std::mutex mutex_;  // guards slots_ and, in them, all but the pixels and labels of taken samples
+  std::condition_variable_any work_, ready_;
+  std::deque<std::shared_ptr<Slot>> slots_;  // consecutive steps, the next one wanted in front
+  std::vector<std::jthread> workers_;        // last: they end before what they use
+};
+
+}  // namespace mae

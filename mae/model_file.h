@@ -1,0 +1,19 @@
+// Models in files: the config in a checkpoint's metadata under `config.*`, and a model made from one.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/checkpoint.h"
+#include "mae/model.h"
+
+namespace mae {
+
+engine::Text config_metadata(const Config& config);
+/// Throws kernels::Error naming the file and the key that is missing or wrong.
+Config config_of(const engine::Checkpoint& checkpoint, const std::string& path);
+
+/// A model for inference with the weights of a checkpoint. Throws kernels::Error naming the file.
+std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute);
+
+}  // namespace mae

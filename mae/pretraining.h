@@ -1,0 +1,91 @@
+// Pretraining: a model, its recipe and its train step, fed with global batches.
+//
+// `batch` is the global batch of one optimizer step on every machine; `micro_batch` is what the device holds at once,
+// and accumulation is derived. Masks, order and updates depend on the global batch alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/checkpoint.h"
+#include "engine/schedule.h"
+#include "mae/loader.h"
+#include "mae/model.h"
+
+namespace mae {
+
+/// Defaults are the official recipe (notes: blr 1.5e-4, not the 1e-3 of the official flag's default).
+struct Recipe {
+  std::int64_t batch = 4096;
+  std::int64_t micro_batch = 0;  // 0: the whole batch
+  double blr = 1.5e-4;           // lr = blr batch / 256
+  double min_lr = 0;
+  double epochs = 800, warmup_epochs = 40;
+  engine::AdamWOptions adamw{};
+  std::uint32_t seed = 0;
+
+  double lr() const { return blr * static_cast<double>(batch) / 256; }
+  std::int64_t micro() const { return micro_batch > 0 ? micro_batch : batch; }
+};
+
+/// Throws kernels::Error naming the flag that cannot be.
+void validate(const Recipe& recipe);
+
+/// The device memory that a micro-batch is copied into: pixels, their scaling, and what draws are keyed by.
+class InputSlot {
+ public:
+  InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,
+            std::int64_t capacity);
+
+  /// Copies samples [first, first + count) of a batch; count is at most the capacity.
+  void fill(const Batch& batch, std::int64_t first, std::int64_t count);
+  Images images(std::int64_t count) const;
+  View draws(std::int64_t count) const;  // (count, 2)
+  double bytes() const;
+
+ private:
+  kernels::Stream& stream_;
+  kernels::Shape image_;  // (height, width, channels)
+  kernels::DType pixel_type_, table_type_;
+  engine::Buffer pixels_, draws_, scale_, shift_;
+};
+
+class Pretraining {
+ public:
+  /// Plans, allocates and draws initial values. `pixels`: dtype of the data set; `steps_per_epoch`: of the loader.
+  Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
+              kernels::DType pixels, std::int64_t steps_per_epoch);
+
+  /// One optimizer step on a global batch.
+  engine::StepResult step(const Batch& batch);
+  /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the
+  /// batch's.
+  void accumulate(const Batch& part, bool first);
+  /// Mean loss over a batch of any size, without a tape.
+  double evaluate(const Batch& batch);
+
+  std::int64_t done() const { return step_.step(); }
+  std::int64_t total() const { return schedule_.steps(); }
+  const engine::WarmupCosine& schedule() const { return schedule_; }
+  const Recipe& recipe() const { return recipe_; }
+  Model& model() { return model_; }
+  engine::MemoryPlan memory() const;
+
+  void save(const std::string& path, const engine::Text& run) const;
+  /// Weights, moments and step. Throws kernels::Error when the file's model is another one.
+  void load(const std::string& path);
+
+ private:
+  kernels::Stream& stream_;
+  Recipe recipe_;
+  engine::WarmupCosine schedule_;
+  Model model_;
+  InputSlot inputs_;
+  std::int64_t micro_count_ = 0, share_ = 0;  // samples in the slot; samples that the loss is a mean over
+  engine::Workspace workspace_;
+  engine::TrainStep step_;
+  engine::Buffer evaluation_loss_;
+};
+
+}  // namespace mae

@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <numeric>
+
+#include "kernels/core/check.h"
+#include "mae/loader.h"
+#include "tests/support/catch.h"
+#include "tests/support/noise.h"
+#include "tests/support/temp_dir.h"
+
+using namespace mae;
+using kernels::DType;
+
+namespace {
+
+/// Noise images of different sizes, labels of their own.
+Dataset noise_data(std::int64_t size, int channels = 3, DType dtype = DType::u8) {
+  Dataset data;
+  data.path = "noise";
+  data.size = size;
+  data.channels = channels;
+  data.dtype = dtype;
+  data.image = [channels, dtype](std::int64_t i) {
+    Image image = make_image(9 + static_cast<int>(i % 4), 8 + static_cast<int>(i % 5), channels, dtype);
+    image.pixels = support::noise_bytes(image.pixels.size(), static_cast<std::uint32_t>(i));
+    return image;
+  };
+  data.label = [](std::int64_t i) { return static_cast<int>(i * 7 % 11); };
+  return data;
+}
+
+const LoaderOptions small{.seed = 5, .batch = 20, .height = 8, .width = 6, .workers = 0};
+
+bool same(const Batch& a, const Batch& b) { return a.pixels == b.pixels && a.draws == b.draws && a.labels == b.labels; }
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace
+
+TEST_CASE("an epoch's order is a permutation that never changes") {
+  CHECK(epoch_order(10, 1, 0) == std::vector<std::uint32_t>{2, 0, 8, 3, 6, 5, 9, 7, 1, 4});
+  CHECK(epoch_order(10, 1, 1) == std::vector<std::uint32_t>{3, 5, 7, 1, 4, 2, 0, 8, 6, 9});
+  for (const std::int64_t n : {1, 2, 5, 1000, 4099}) {
+    std::vector<std::uint32_t> order = epoch_order(n, 77, 3);
+    CHECK((n < 5 || order != epoch_order(n, 78, 3)));
+    std::sort(order.begin(), order.end());
+    std::vector<std::uint32_t> all(static_cast<std::size_t>(n));
+    std::iota(all.begin(), all.end(), 0u);
+    CHECK(order == all);
+  }
+}
+
+TEST_CASE("a batch holds the augmented samples of the order") {
+  const Dataset data = noise_data(47);
+  Loader loader(data, small);
+  REQUIRE(loader.steps_per_epoch() == 2);
+  const Batch batch = loader.get(3);  // the second of epoch 1
+  const std::vector<std::uint32_t> order = epoch_order(47, 5, 1);
+  CHECK(reinterpret_cast<std::uintptr_t>(batch.pixels.data()) % 64 == 0);
+  REQUIRE(batch.pixels.size() == 20 * 8 * 6 * 3);
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const std::uint32_t sample = order[20 + i];
+    CHECK(batch.draws[2 * i] == sample);
+    CHECK(batch.draws[2 * i + 1] == 1);
+    CHECK(batch.labels[i] == static_cast<int>(sample * 7 % 11));
+    const Image image = data.image(sample);
+    const DrawOf draw{.seed = 5, .sample = sample, .epoch = 1};
+    Crop crop = random_crop(image.height, image.width, {}, draw);
+    crop.flip = random_flip(draw);
+    const Image expected = apply(image, crop, 8, 6);
+    CHECK(std::equal(expected.pixels.begin(), expected.pixels.end(), batch.pixels.begin() + i * 8 * 6 * 3));
+  }
+}
+
+TEST_CASE("any number of workers gives the same bits, for 16 bits and 13 channels too") {
+  for (const bool deep : {false, true}) {
+    const Dataset data = deep ? noise_data(65, 13, DType::u16) : noise_data(65);
+    LoaderOptions options = small;
+    Loader plain(data, options);
+    for (const int workers : {1, 2, 3}) {
+      options.workers = workers;
+      Loader loader(data, options);
+      for (const std::int64_t step : {0, 1, 2, 3, 4, 11, 12, 2, 2, 1000}) {  // in order, and jumps both ways
+        CAPTURE(workers, step);
+        CHECK(same(loader.get(step), plain.get(step)));
+      }
+    }
+  }
+}
+
+TEST_CASE("slices of a batch are parts of the whole one") {
+  const Dataset data = noise_data(65);
+  const Batch whole = Loader(data, small).get(4);
+  LoaderOptions options = small;
+  options.workers = 2;
+  Batch joined;
+  for (const auto& [first, count] : {std::pair{0, 7}, std::pair{7, 5}, std::pair{12, 0}}) {
+    options.first = first;
+    options.count = count;
+    const Batch part = Loader(data, options).get(4);
+    joined.pixels.insert(joined.pixels.end(), part.pixels.begin(), part.pixels.end());
+    joined.draws.insert(joined.draws.end(), part.draws.begin(), part.draws.end());
+    joined.labels.insert(joined.labels.end(), part.labels.begin(), part.labels.end());
+  }
+  CHECK(same(joined, whole));
+}
+
+TEST_CASE("an image and its crop do not depend on the batch size") {
+  const Dataset data = noise_data(60);
+  LoaderOptions options = small;
+  const Batch twenty = Loader(data, options).get(1);
+  options.batch = 10;
+  const Batch ten = Loader(data, options).get(3);  // the second half of it
+  CHECK(std::equal(ten.pixels.begin(), ten.pixels.end(), twenty.pixels.begin() + 10 * 8 * 6 * 3));
+}
+
+TEST_CASE("without augmentation an image of the right size is passed on, others are fitted") {
+  const Dataset data = noise_data(40);
+  LoaderOptions options = small;
+  options.augment = Augment::none;
+  options.height = 9;
+  options.width = 8;
+  const Batch batch = Loader(data, options).get(0);
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const Image expected = fit(data.image(batch.draws[2 * i]), 9, 8);
+    CHECK(std::equal(expected.pixels.begin(), expected.pixels.end(), batch.pixels.begin() + i * 9 * 8 * 3));
+  }
+}
+
+TEST_CASE("a sample that cannot be read is reported by get, always the same one, and later steps go on") {
+  Dataset data = noise_data(60);
+  const std::vector<std::uint32_t> order = epoch_order(60, 5, 0);
+  data.image = [inner = data.image, bad = order[27], worse = order[39]](std::int64_t i) {
+    if (i == bad) throw std::runtime_error("bit rot");
+    if (i == worse) throw kernels::Error("cut or damaged PNG", "b.png");
+    return inner(i);
+  };
+  for (const int workers : {0, 1, 3}) {
+    LoaderOptions options = small;
+    options.workers = workers;
+    Loader loader(data, options);
+    const Batch before = loader.get(0);
+    CHECK_THROWS_WITH(loader.get(1), ContainsSubstring("noise, sample " + std::to_string(order[27]) + ": bit rot"));
+    CHECK(loader.get(2).draws.size() == 40);
+    CHECK(same(loader.get(0), before));
+    options.first = 8;  // a slice without the first bad sample
+    CHECK_THROWS_WITH(Loader(data, options).get(1), ContainsSubstring("b.png: cut or damaged PNG"));
+  }
+}
+
+TEST_CASE("a damaged file of a folder is named by get") {
+  const support::TempDir dir;
+  Image image = make_image(6, 6, 3, DType::u8);
+  for (std::uint32_t i = 0; i < 6; ++i) {
+    image.pixels = support::noise_bytes(image.pixels.size(), i);
+    write_png(dir / (std::to_string(i) + ".png"), image);
+  }
+  const std::vector<std::byte> file = read_bytes(dir / "4.png");
+  support::write_file(dir / "4.png", std::span(file).first(file.size() / 2));
+  Loader loader(open_dataset(dir.string()), {.seed = 1, .batch = 6, .height = 6, .width = 6, .workers = 2});
+  CHECK_THROWS_WITH(loader.get(0), ContainsSubstring(dir / "4.png"));
+}
+
+TEST_CASE("a loader ends at once, whatever its workers do") {
+  Dataset data = noise_data(4000);
+  std::atomic<int> images = 0;
+  data.image = [inner = data.image, &images](std::int64_t i) {
+    ++images;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return inner(i);
+  };
+  LoaderOptions options = small;
+  options.batch = 1000;
+  options.workers = 3;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < 20; ++i) {
+    Loader loader(data, options);
+    if (i % 2 == 0) continue;  // never asked for anything
+    options.batch = 10;
+    Loader busy(data, options);
+    busy.get(i);
+    options.batch = 1000;
+  }
+  CHECK(seconds_since(start) < 10.0);  // a hang, or whole batches of 1000 at 2 ms, would be far above
+  CHECK(images < 20000);
+}
+
+TEST_CASE("workers stay a bounded number of batches ahead") {
+  Dataset data = noise_data(2000);
+  std::atomic<int> images = 0;
+  data.image = [inner = data.image, &images](std::int64_t i) {
+    ++images;
+    return inner(i);
+  };
+  LoaderOptions options = small;
+  options.workers = 2;
+  Loader loader(data, options);
+  loader.get(0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  CHECK(images >= 2 * 20);  // the next batch was begun without being asked for
+  CHECK(images <= 3 * 20);
+  CHECK(loader.wait_seconds() > 0);
+}
+
+TEST_CASE("impossible options are refused") {
+  const Dataset data = noise_data(30);
+  LoaderOptions options = small;
+  options.batch = 31;
+  CHECK_THROWS_WITH(Loader(data, options), ContainsSubstring("batch of 31 from 30 images"));
+  options.batch = 20;
+  options.first = 15;
+  options.count = 6;
+  CHECK_THROWS_AS(Loader(data, options), kernels::Error);
+}

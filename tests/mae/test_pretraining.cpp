@@ -1,0 +1,190 @@
+#include "mae/pretraining.h"
+
+#include <cstring>
+#include "mae/model_file.h"
+
+#include "tests/support/folder.h"
+#include "tests/support/tiny_training.h"
+
+using namespace test;
+
+namespace {
+
+struct Trained {
+  std::vector<double> losses;
+  std::vector<std::byte> weights;
+};
+
+Trained train(const mae::Config& config, const mae::Recipe& recipe, const mae::Dataset& data, int steps,
+              DType compute = DType::f32) {
+  kernels::Stream stream(kernels::devices().front());
+  mae::Loader loader(data, loader_options(config, recipe));
+  mae::Pretraining pretraining(stream, config, recipe, compute, data.dtype, loader.steps_per_epoch());
+  Trained result;
+  for (int s = 0; s < steps; ++s) result.losses.push_back(pretraining.step(loader.get(s)).loss);
+  result.weights = bits(pretraining.model().parameters().master());
+  return result;
+}
+
+double mean(const std::vector<double>& v, std::size_t from, std::size_t to) {
+  double sum = 0;
+  for (std::size_t i = from; i < to; ++i) sum += v[i];
+  return sum / static_cast<double>(to - from);
+}
+
+}  // namespace
+
+TEST_CASE("the loss falls, in f64, f32 and bf16") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(256, config, DType::u8);
+  for (const DType compute : {DType::f64, DType::f32, DType::bf16}) {
+    const Trained t = train(config, tiny_recipe(32, 8), data, 60, compute);
+    INFO(kernels::name_of(compute) << ": " << mean(t.losses, 0, 5) << " -> " << mean(t.losses, 55, 60));
+    CHECK(mean(t.losses, 55, 60) < 0.5 * mean(t.losses, 0, 5));
+  }
+}
+
+TEST_CASE("thirteen channels of 16 bits, not square, normalised pixels") {
+  mae::Config config = tiny_config();
+  config.image_height = 12;
+  config.image_width = 20;
+  config.channels = 13;
+  config.value_range = {65535};
+  config.norm_pix = true;
+  const Trained t = train(config, tiny_recipe(32, 12), made_up_data(128, config, DType::u16), 48);
+  INFO(mean(t.losses, 0, 4) << " -> " << mean(t.losses, 44, 48));
+  CHECK(t.losses[0] > 0.8);  // a normalised target has variance 1
+  CHECK(mean(t.losses, 44, 48) < 0.7 * mean(t.losses, 0, 4));
+}
+
+TEST_CASE("the structural options of the small-scale recipe train") {
+  mae::Config config = tiny_config();
+  config.patch = 2;
+  config.decoder_dim = config.dim;
+  config.decoder_heads = config.heads;
+  config.qkv_bias = config.decoder_embed = config.decoder_norm = false;
+  config.ln_eps = 1e-5;
+  config.positions = mae::Positions::learned;
+  config.patch_order = kernels::PatchOrder::channel_row_column;
+  config.init = mae::Init::pytorch;
+  config.decay = mae::DecayRule::all;
+  const Trained t = train(config, tiny_recipe(32, 8), made_up_data(128, config, DType::u8), 32);
+  CHECK(mean(t.losses, 28, 32) < 0.7 * mean(t.losses, 0, 4));
+}
+
+TEST_CASE("two runs give the same bits") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  const Trained a = train(config, tiny_recipe(32, 4), data, 10), b = train(config, tiny_recipe(32, 4), data, 10);
+  CHECK(a.losses == b.losses);
+  CHECK(a.weights == b.weights);
+}
+
+TEST_CASE("accumulation gives the gradient of the whole batch") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  mae::Recipe recipe = tiny_recipe(24, 4);
+  const Trained whole = train(config, recipe, data, 8, DType::f64);
+  for (const std::int64_t micro : {12, 8, 3}) {
+    recipe.micro_batch = micro;
+    const Trained split = train(config, recipe, data, 8, DType::f64);
+    CHECK(distance(split.losses, whole.losses) <= 1e-11);
+  }
+}
+
+TEST_CASE("one batch on 1, 2 and 4 simulated ranks: the same samples and masks, the same gradient") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  const mae::Recipe recipe = tiny_recipe(24, 4);
+  std::vector<double> reference;
+  std::vector<std::uint32_t> samples;
+  std::vector<std::int32_t> masks;
+  for (const std::int64_t ranks : {1, 2, 4}) {
+    std::vector<double> sum;
+    std::vector<std::uint32_t> seen;
+    std::vector<std::int32_t> drawn;
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      kernels::Stream stream(kernels::devices().front());
+      mae::LoaderOptions options = loader_options(config, recipe);
+      options.count = recipe.batch / ranks;
+      options.first = rank * options.count;
+      mae::Loader loader(data, options);
+      mae::Pretraining pretraining(stream, config, recipe, DType::f64, data.dtype, loader.steps_per_epoch());
+      const mae::Batch part = loader.get(5);
+      pretraining.accumulate(part, true);
+      const std::vector<double> gradient = Session::values(pretraining.model().parameters().gradient());
+      sum.resize(gradient.size());
+      for (std::size_t i = 0; i < gradient.size(); ++i) sum[i] += gradient[i];
+      seen.insert(seen.end(), part.draws.begin(), part.draws.end());
+      Session session;
+      Context context = session.context();
+      const Tensor draws = session.variable({options.count, 2}, {part.draws.begin(), part.draws.end()}, DType::u32);
+      const Masking masking = pretraining.model().random_masking(context, draws.view, recipe.seed);
+      const auto* rank_table = masking.rank.view.as<std::int32_t>();
+      drawn.insert(drawn.end(), rank_table, rank_table + masking.rank.shape().count());
+    }
+    if (ranks == 1) {
+      reference = sum;
+      samples = seen;
+      masks = drawn;
+    }
+    CHECK(seen == samples);
+    CHECK(drawn == masks);
+    CHECK(distance(sum, reference) <= 1e-12);
+  }
+}
+
+TEST_CASE("a resumed run has the bits of an uninterrupted one") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  const TestFolder folder;
+  for (const DType compute : {DType::f32, DType::bf16, DType::f64}) {
+    const mae::Recipe recipe = tiny_recipe(32, 4);
+    const Trained whole = train(config, recipe, data, 12, compute);
+    mae::Loader loader(data, loader_options(config, recipe));
+    const std::string path = folder.file("checkpoint.safetensors");
+    std::vector<double> losses;
+    for (const int begin : {0, 5}) {  // 5 steps, then a new process's objects, then the other 7
+      kernels::Stream stream(kernels::devices().front());
+      mae::Pretraining pretraining(stream, config, recipe, compute, data.dtype, loader.steps_per_epoch());
+      if (begin > 0) pretraining.load(path);
+      CHECK(pretraining.done() == begin);
+      for (int s = begin; s < (begin == 0 ? 5 : 12); ++s) losses.push_back(pretraining.step(loader.get(s)).loss);
+      if (begin == 0) pretraining.save(path, {});
+      if (begin > 0) CHECK(bits(pretraining.model().parameters().master()) == whole.weights);
+    }
+    CHECK(losses == whole.losses);
+  }
+}
+
+TEST_CASE("a checkpoint of another model is refused") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  const TestFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  kernels::Stream stream(kernels::devices().front());
+  mae::Pretraining(stream, config, tiny_recipe(32, 4), DType::f32, data.dtype, 3).save(path, {});
+  mae::Config other = config;
+  other.mask_ratio = 0.5;
+  mae::Pretraining second(stream, other, tiny_recipe(32, 4), DType::f32, data.dtype, 3);
+  CHECK_THROWS_WITH(second.load(path), ContainsSubstring("not the one configured"));
+  CHECK(mae::load_model(stream, path, DType::f32)->config().mask_ratio == config.mask_ratio);
+}
+
+TEST_CASE("a step whose loss is not finite changes nothing") {
+  mae::Config config = tiny_config();
+  config.value_range = {1};
+  mae::Dataset data = made_up_data(96, config, DType::f32);
+  kernels::Stream stream(kernels::devices().front());
+  const mae::Recipe recipe = tiny_recipe(32, 4);
+  mae::Loader loader(data, loader_options(config, recipe));
+  mae::Pretraining pretraining(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch());
+  pretraining.step(loader.get(0));
+  const auto before = bits(pretraining.model().parameters().master());
+  mae::Batch bad = loader.get(1);
+  float infinite = INFINITY;
+  std::memcpy(bad.pixels.data(), &infinite, sizeof infinite);
+  CHECK(!pretraining.step(bad).finite);
+  CHECK(bits(pretraining.model().parameters().master()) == before);
+  CHECK(pretraining.done() == 1);
+}
