@@ -95,9 +95,13 @@ struct RowSum {
 // s (T of tp) = exp(s - max), with the maximum and the sum
 MAE_VECTOR RowSum exponentials(float* s, const Plan& plan) {
   for (std::int64_t j = plan.T; j < plan.tp; ++j) s[j] = -1e30f;  // whole vectors below: adds nothing to the sum
-  float most = s[0], sum = 0;
-#pragma omp simd reduction(max : most)
-  for (std::int64_t j = 0; j < plan.tp; ++j) most = s[j] > most ? s[j] : most;
+  Lanes highest = *reinterpret_cast<const Lanes*>(s);
+  for (std::int64_t j = lanes; j < plan.tp; j += lanes) {
+    const Lanes here = *reinterpret_cast<const Lanes*>(s + j);
+    highest = here > highest ? here : highest;
+  }
+  float most = highest[0], sum = 0;
+  for (int i = 1; i < lanes; ++i) most = highest[i] > most ? highest[i] : most;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t j = 0; j < plan.tp; ++j) {
     s[j] = exp_approx(s[j] - most);

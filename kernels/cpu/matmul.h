@@ -22,7 +22,9 @@ void start_out(const MatMul& s, std::int64_t m, std::int64_t m_end, std::int64_t
   }
 }
 
-/// openblas.cpp; without the library it is never called.
+/// openblas.cpp; without the library it is never called. Two runs on the same number of threads give the same bits, but
+/// some f32 shapes round otherwise on one thread than on two (OpenBLAS 0.3.21, Zen 4: 50x192x588, 203x270x530).
+/// Where bits must outlive a change of threads, force another row.
 void matmul_openblas(Stream& stream, const MatMul& s, void* scratch);
 
 }  // namespace kernels::cpu
