@@ -14,6 +14,12 @@ StepPlan planned(const mae::Config& config, std::int64_t batch, std::int64_t mic
   return plan_step(stream, {.config = config, .batch = batch, .micro_batch = micro_batch, .compute = type});
 }
 
+#ifdef NDEBUG
+constexpr double seconds = 1;
+#else
+constexpr double seconds = 20;  // unoptimised, under sanitizers
+#endif
+
 struct Expected {
   const char* model;
   std::int64_t parameters, trainable;
@@ -40,9 +46,7 @@ TEST_CASE("parameters and FLOPs of the models of the paper") {
     CHECK(plan.products * 1e-9 == Approx(expected.official - expected.skipped).epsilon(1e-3));
     CHECK(plan.all > plan.products);
     CHECK(plan.all < plan.products * 1.01);
-#ifdef NDEBUG
-    CHECK(took.count() < 1);
-#endif
+    CHECK(took.count() < seconds);
   }
 }
 
