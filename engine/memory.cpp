@@ -8,10 +8,9 @@ Buffer::Buffer(const kernels::Device& device, std::size_t bytes)
     : data_(kernels::allocate(device, bytes), [device](void* p) { kernels::release(device, p); }), bytes_(bytes) {}
 
 void Arena::reserve(const kernels::Device& device, std::size_t bytes) {
-  if (reserved_ || used_ > 0) throw kernels::Error("reserved twice, or in use", "arena");
+  if (capacity_ != unlimited || used_ > 0) throw kernels::Error("reserved twice, or in use", "arena");
   block_ = Buffer(device, bytes);
-  reserved_ = true;
-  free_ = {{0, bytes}};
+  capacity_ = bytes;
 }
 
 std::size_t Arena::take(std::size_t bytes) {
@@ -20,12 +19,12 @@ std::size_t Arena::take(std::size_t bytes) {
   for (auto it = free_.begin(); it != free_.end(); ++it) {
     if (it->second >= bytes && (best == free_.end() || it->second < best->second)) best = it;
   }
-  if (best == free_.end()) {
+  const auto [offset, size] = *best;
+  if (offset + bytes > capacity_) {
     throw kernels::Error("the step arena is full: " + std::to_string(bytes) + " bytes wanted, " +
-                             std::to_string(used_) + " of " + std::to_string(block_.bytes()) + " used",
+                             std::to_string(used_) + " of " + std::to_string(capacity_) + " used",
                          "arena", "this step allocates more than the dry run that sized it: report it as a bug");
   }
-  const auto [offset, size] = *best;
   free_.erase(best);
   if (size > bytes) free_[offset + bytes] = size - bytes;
   taken_[offset] = bytes;
@@ -56,7 +55,7 @@ void Arena::give(std::size_t offset) noexcept {
 }
 
 void* Arena::at(std::size_t offset) const {
-  return reserved_ ? static_cast<std::byte*>(block_.data()) + offset : nullptr;
+  return capacity_ != unlimited ? static_cast<std::byte*>(block_.data()) + offset : nullptr;
 }
 
 }  // namespace engine

@@ -52,11 +52,15 @@ class Arena {
   std::size_t peak() const { return peak_; }  // the end of the highest interval ever taken
 
  private:
+  // The last free interval stays without end in a reserved block too: its size must not make it the best fit in the
+  // block and not in the dry run, or the two would part.
+  static constexpr std::size_t unlimited = std::size_t{1} << 60;
+
   Buffer block_;
-  bool reserved_ = false;
+  std::size_t capacity_ = unlimited;
   std::size_t used_ = 0, peak_ = 0;
-  std::map<std::size_t, std::size_t> taken_;                            // offset -> bytes
-  std::map<std::size_t, std::size_t> free_{{0, std::size_t{1} << 60}};  // offset -> bytes, neighbours merged
+  std::map<std::size_t, std::size_t> taken_;                 // offset -> bytes
+  std::map<std::size_t, std::size_t> free_{{0, unlimited}};  // offset -> bytes, neighbours merged
 };
 
 }  // namespace engine

@@ -48,6 +48,21 @@ TEST_CASE("the same sequence finds the same addresses, in the dry run and in the
   CHECK(sequence(block) == planned);
 }
 
+TEST_CASE("the end of a reserved block is no better fit than in the dry run") {
+  const auto sequence = [](Arena& arena) {
+    const std::size_t a = arena.take(2048), b = arena.take(512), c = arena.take(512);
+    arena.give(c);  // 512 bytes are left at the end of the block, 2048 in front
+    arena.give(a);
+    const std::size_t d = arena.take(512);
+    for (std::size_t offset : {b, d}) arena.give(offset);
+    return d;
+  };
+  Arena books, block;
+  const std::size_t planned = sequence(books);
+  block.reserve(kernels::devices().front(), books.peak());
+  CHECK(sequence(block) == planned);
+}
+
 TEST_CASE("a full arena is an error, not growth") {
   Arena arena;
   arena.reserve(kernels::devices().front(), 4096);
