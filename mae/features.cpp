@@ -8,7 +8,7 @@
 namespace mae {
 namespace {
 
-constexpr std::int64_t images_at_once = 250;
+constexpr std::int64_t images_at_once = 100;
 
 /// Samples [first, first + count) in order, without augmentation.
 Batch read_in_order(const Dataset& data, int height, int width, std::int64_t first, std::int64_t count) {
