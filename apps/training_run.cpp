@@ -118,9 +118,13 @@ class Run {
   void print_first_lines() {
     const mae::Recipe& r = o_.recipe;
     const auto& parameters = pretraining_.model().parameters();
-    fmt::print("{}: {:.2f} M parameters ({:.2f} M trainable), {} {}\n", o_.config.preset,
-               static_cast<double>(parameters.count()) / 1e6, static_cast<double>(parameters.trainable_count()) / 1e6,
-               stream_.device().name, kernels::name_of(o_.compute));
+    const mae::Config& c = o_.config;
+    fmt::print(
+        "image {} x {} x {}, patch {}, encoder {} x {}, decoder {} x {}: {:.2f} M parameters ({:.2f} M trainable), {} "
+        "{}\n",
+        c.image_height, c.image_width, c.channels, c.patch, c.dim, c.depth, c.decoder_dim, c.decoder_depth,
+        static_cast<double>(parameters.count()) / 1e6, static_cast<double>(parameters.trainable_count()) / 1e6,
+        stream_.device().name, kernels::name_of(o_.compute));
     fmt::print("batch {} = {} x micro-batch {}, lr {:g} = blr {:g} x {} / 256, {} steps = {:g} epochs x {}, seed {}\n",
                r.batch, r.batch / r.micro(), r.micro(), r.lr(), r.blr, r.batch, pretraining_.total(), r.epochs,
                loader_.steps_per_epoch(), r.seed);

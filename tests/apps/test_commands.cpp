@@ -1,0 +1,94 @@
+// pretrain, reconstruct and probe, one after the other, as a user types them.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "apps/cli.h"
+#include "engine/files.h"
+#include "engine/json.h"
+#include "mae/image.h"
+#include "tests/support/catch.h"
+#include "tests/support/folder.h"
+#include "tests/support/idx_file.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+int mae_command(std::vector<std::string> words) {
+  words.insert(words.begin(), "mae");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  return apps::run(static_cast<int>(argv.size()), argv.data());
+}
+
+std::vector<std::string> pretrain_words(const std::string& data, const std::string& out) {
+  return {"pretrain", "--data",          data,   "--out",      out,    "--image-size",  "16", "--channels",
+          "1",        "--mean",          "0.5",  "--std",      "0.25", "--patch",       "4",  "--dim",
+          "32",       "--depth",         "2",    "--heads",    "2",    "--decoder-dim", "24", "--decoder-depth",
+          "1",        "--decoder-heads", "3",    "--batch",    "32",   "--epochs",      "6",  "--warmup-epochs",
+          "1",        "--blr",           "0.02", "--pictures", "3"};
+}
+
+}  // namespace
+
+TEST_CASE("a run from images to accuracy") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 320, 16);
+  test::write_idx(folder.path(), "t10k", 100, 16);
+  const std::string run = folder.file("run");
+  const std::vector<std::string> words = pretrain_words(folder.path(), run);
+  REQUIRE(mae_command(words) == apps::done);
+  for (const char* file : {"config.toml", "log.jsonl", "events.jsonl", "pictures/learning.png", "pictures/loss.png"})
+    CHECK(fs::exists(run + "/" + file));
+  const std::string config = engine::read_file(run + "/config.toml");
+  for (const char* key : {"commit", "compiler", "data_fingerprint", "command", "matmul="})
+    CHECK_THAT(config, ContainsSubstring(key));
+  const std::string events = engine::read_file(run + "/events.jsonl");
+  CHECK_THAT(events, ContainsSubstring("validation_loss"));
+  CHECK(mae::read_image(run + "/pictures/learning.png").width > 200);
+
+  SECTION("an existing run is refused, and nothing of it changes") {
+    const std::string log = engine::read_file(run + "/log.jsonl");
+    CHECK(mae_command(words) == apps::bad_input);
+    CHECK(engine::read_file(run + "/log.jsonl") == log);
+  }
+  SECTION("a finished run resumes to nothing to do") {
+    std::vector<std::string> resume = words;
+    resume.insert(resume.end(), {"--resume", "auto"});
+    const std::string log = engine::read_file(run + "/log.jsonl");
+    CHECK(mae_command(resume) == apps::done);
+    CHECK(engine::read_file(run + "/log.jsonl") == log);
+  }
+  SECTION("reconstruct and probe take its checkpoint") {
+    std::string checkpoint;
+    for (const auto& entry : fs::directory_iterator(run + "/checkpoints"))
+      checkpoint = std::max(checkpoint, entry.path().string());
+    mae::Image image = mae::make_image(20, 30, 1, kernels::DType::u8);
+    for (std::size_t i = 0; i < image.pixels.size(); ++i) image.pixels[i] = static_cast<std::byte>(i * 7);
+    mae::write_png(folder.file("image.png"), image);
+    const std::string strip = folder.file("strip.png"), table = folder.file("table.json");
+    CHECK(mae_command({"reconstruct", "--checkpoint", checkpoint, folder.file("image.png"), "--out", strip}) ==
+          apps::done);
+    CHECK(mae::read_image(strip).width > 4 * 16);
+    CHECK(mae_command({"probe", "--checkpoint", checkpoint, "--data", folder.path(), "--labels", "0,100", "--baselines",
+                       "--json", table}) == apps::done);
+    const engine::Json results = engine::parse_json(engine::read_file(table), table);
+    CHECK(results.at("protocol").as_string() == "quick");
+    CHECK(results.at("results").as_array().size() == 6);
+    for (const engine::Json& cell : results.at("results").as_array()) {
+      CHECK(cell.at("top1").as_double() > 10);  // ten classes whose pictures differ
+      CHECK(cell.at("top1").as_double() <= 100);
+    }
+  }
+}
+
+TEST_CASE("a loss that is not finite ends with 3 and leaves the run as it was") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 320, 16);
+  std::vector<std::string> words = pretrain_words(folder.path(), folder.file("run"));
+  words.insert(words.end(), {"--blr", "1e30"});
+  CHECK(mae_command(words) == apps::not_finite);
+  const std::string log = engine::read_file(folder.file("run/log.jsonl"));
+  CHECK(log.find("null") == std::string::npos);
+}
