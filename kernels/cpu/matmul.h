@@ -22,9 +22,8 @@ void start_out(const MatMul& s, std::int64_t m, std::int64_t m_end, std::int64_t
   }
 }
 
-/// openblas.cpp; without the library it is never called. Two runs on the same number of threads give the same bits, but
-/// some f32 shapes round otherwise on one thread than on two (OpenBLAS 0.3.21, Zen 4: 50x192x588, 203x270x530).
-/// Where bits must outlive a change of threads, force another row.
+/// openblas.cpp; without the library it is never called. Rows of out are cut into shares by the shape alone and each
+/// share is one call on one thread, so the bits do not depend on the number of threads.
 void matmul_openblas(Stream& stream, const MatMul& s, void* scratch);
 
 }  // namespace kernels::cpu

@@ -12,28 +12,47 @@ namespace kernels::cpu {
 #if __has_include(<cblas.h>)
 namespace {
 
-void gemm(const MatMul& s, CBLAS_TRANSPOSE a, CBLAS_TRANSPOSE b, float) {
-  cblas_sgemm(CblasRowMajor, a, b, static_cast<int>(s.m()), static_cast<int>(s.n()), static_cast<int>(s.k()), 1.0f,
-              s.a.as<float>(), static_cast<int>(s.a.row_stride), s.b.as<float>(), static_cast<int>(s.b.row_stride),
-              1.0f, s.out.as<float>(), static_cast<int>(s.out.row_stride));
+// One share of the rows of out, on one thread.
+void gemm(CBLAS_TRANSPOSE a, CBLAS_TRANSPOSE b, int m, int n, int k, const float* A, int lda, const float* B, int ldb,
+          float* out, int ldo) {
+  cblas_sgemm(CblasRowMajor, a, b, m, n, k, 1.0f, A, lda, B, ldb, 1.0f, out, ldo);
+}
+void gemm(CBLAS_TRANSPOSE a, CBLAS_TRANSPOSE b, int m, int n, int k, const double* A, int lda, const double* B, int ldb,
+          double* out, int ldo) {
+  cblas_dgemm(CblasRowMajor, a, b, m, n, k, 1.0, A, lda, B, ldb, 1.0, out, ldo);
 }
 
-void gemm(const MatMul& s, CBLAS_TRANSPOSE a, CBLAS_TRANSPOSE b, double) {
-  cblas_dgemm(CblasRowMajor, a, b, static_cast<int>(s.m()), static_cast<int>(s.n()), static_cast<int>(s.k()), 1.0,
-              s.a.as<double>(), static_cast<int>(s.a.row_stride), s.b.as<double>(), static_cast<int>(s.b.row_stride),
-              1.0, s.out.as<double>(), static_cast<int>(s.out.row_stride));
+/// Rows of one share: a function of the shape alone. Each share packs b again, so few rows waste time; many keep
+/// threads idle.
+std::int64_t rows_a_share(std::int64_t M) { return std::clamp<std::int64_t>((M / 4 + 15) / 16 * 16, 64, 256); }
+
+/// Threads are ours: the library's own cut of the work would make bits depend on their number. Its OpenMP build sets ours
+/// along with its own, so ours are put back.
+void take_threads_from_library() {
+  static const bool once = [] {
+    const int ours = threads();
+    openblas_set_num_threads(1);
+    set_threads(ours);
+    return true;
+  }();
+  (void)once;
 }
 
 template <class T>
 void run(const MatMul& s) {
-  constexpr std::int64_t rows_a_block = 64;
-  const std::int64_t M = s.m(), N = s.n();
-  const auto start = [&](std::int64_t block) {
-    start_out<T>(s, block * rows_a_block, std::min(M, (block + 1) * rows_a_block), 0, N);
+  const std::int64_t M = s.m(), N = s.n(), share = rows_a_share(M);
+  const bool a_plain = s.a_layout == Layout::plain;
+  const CBLAS_TRANSPOSE a = a_plain ? CblasNoTrans : CblasTrans,
+                        b = s.b_layout == Layout::plain ? CblasNoTrans : CblasTrans;
+  const auto product = [&](std::int64_t i) {
+    const std::int64_t m = i * share, end = std::min(M, m + share);
+    start_out<T>(s, m, end, 0, N);
+    gemm(a, b, static_cast<int>(end - m), static_cast<int>(N), static_cast<int>(s.k()),
+         a_plain ? s.a.row<T>(m) : s.a.as<T>() + m, static_cast<int>(s.a.row_stride), s.b.as<T>(),
+         static_cast<int>(s.b.row_stride), s.out.row<T>(m), static_cast<int>(s.out.row_stride));
   };
-  parallel_for((M + rows_a_block - 1) / rows_a_block, start, worth_threads(s));
-  gemm(s, s.a_layout == Layout::plain ? CblasNoTrans : CblasTrans,
-       s.b_layout == Layout::plain ? CblasNoTrans : CblasTrans, T{});
+  take_threads_from_library();
+  parallel_for((M + share - 1) / share, product, worth_threads(s));
 }
 
 }  // namespace

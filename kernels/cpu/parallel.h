@@ -17,6 +17,12 @@ inline int threads() {
 #endif
 }
 
+inline void set_threads([[maybe_unused]] int count) {
+#ifdef _OPENMP
+  omp_set_num_threads(count);
+#endif
+}
+
 /// body(i) for i in [0, count), shared out in contiguous runs. Bodies must not depend on each other, so the result does
 /// not depend on the number of threads; a sum over i belongs in fixed blocks that are added in order afterwards.
 /// Work of a few microseconds is not worth threads: they take about as long to wake, and far longer on a busy machine.
