@@ -25,7 +25,7 @@ void validate(const Recipe& r) {
   };
   require(r.batch >= 1 && r.batch <= 1 << 30, "--batch", "the batch must be positive, and below 2^30", "");
   require(r.micro_batch >= 0 && r.batch % r.micro() == 0, "--micro-batch",
-          std::to_string(r.micro()) + " does not divide the batch of " + std::to_string(r.batch),
+          std::to_string(r.micro_batch) + " does not divide the batch of " + std::to_string(r.batch),
           "a divisor of --batch");
   require(r.epochs > 0 && r.epochs <= 1e9, "--epochs", "the epochs must be positive, and at most 1e9", "");
   require(r.warmup_epochs >= 0 && r.warmup_epochs < r.epochs, "--warmup-epochs", "warm-up must be shorter than the run",
