@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "apps/commands.h"
 #include "apps/table.h"
@@ -83,13 +84,17 @@ int run(int argc, char** argv) {
     return code;
   };
   try {
-    return dispatch(argc, argv);
+    const int code = dispatch(argc, argv);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw kernels::Error("cannot write the output", "stdout");
+    return code;
   } catch (const UsageError& error) {
     return fail(error, bad_usage);
   } catch (const kernels::Error& error) {
     return fail(error, bad_input);
   } catch (const std::bad_alloc&) {
     return fail(kernels::Error("out of memory", "", "a smaller --micro-batch"), bad_input);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return fail(kernels::Error(error.code().message(), error.path1().string()), bad_input);
   } catch (const std::exception& error) {
     return fail(kernels::Error(error.what()), bad_input);
   }

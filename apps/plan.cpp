@@ -9,6 +9,7 @@
 #include "apps/step_plan.h"
 #include "apps/table.h"
 #include "engine/json.h"
+#include "mae/pretraining.h"
 
 namespace apps {
 namespace {
@@ -144,6 +145,7 @@ int plan(int argc, char** argv) {
   add_model_options(options, o.config);
   add_device_options(options, device_options);
   if (!options.parse(argc, argv)) return done;
+  mae::validate(mae::Recipe{.batch = o.batch, .micro_batch = micro_batch});
   o.micro_batch = micro_batch > 0 ? micro_batch : o.batch;
   o.compute = dtype_named(dtype);
   const kernels::Device device = open_device(device_options);

@@ -82,7 +82,6 @@ std::string rows_of_step(kernels::Stream& stream, const RunOptions& o, kernels::
 
 void write_config(const OptionTable& table, const PretrainOptions& o, kernels::Stream& stream, const mae::Dataset& data,
                   const std::string& command) {
-  std::filesystem::create_directories(o.run.folder);
   const std::string text = table.to_toml({{"version", version},
                                           {"commit", commit},
                                           {"compiler", kernels::compiler},
@@ -115,6 +114,8 @@ int pretrain(int argc, char** argv) {
   force_rows(stream, o.device);
   const mae::Dataset training = open_training_data(o.data, o.run.config);
   const mae::Dataset validation = open_validation_data(o.data, o.run.config);
+  check_run_options(o.run, training, validation);
+  const engine::Descriptor held = engine::hold_folder(o.run.folder);
   check_run_folder(o.run, training.fingerprint);
   write_config(table, o, stream, training, command_line(argc, argv));
   switch (run_pretraining(stream, o.run, training, validation)) {

@@ -195,6 +195,7 @@ class Run {
     const std::string path = (fs::path(paths_.checkpoints) / engine::checkpoint_name(done)).string();
     pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
                              {"seed", std::to_string(o_.recipe.seed)},
+                             {"batch", std::to_string(o_.recipe.batch)},
                              {"epochs", fmt::format("{}", epoch_of(done))}});
     engine::remove_old_checkpoints(paths_.checkpoints, o_.keep_checkpoints);
     event(Json::object({{"event", "checkpoint"}, {"path", path}}), done);
@@ -225,26 +226,9 @@ class Run {
 
 }  // namespace
 
-void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
-  const Paths paths(options.folder);
-  const bool exists = fs::exists(paths.log) || fs::exists(paths.checkpoints);
-  if (!exists) return;
-  if (options.resume == Resume::never) {
-    throw kernels::Error("there is a run in this folder already", options.folder,
-                         "--resume auto to go on with it, or another --out");
-  }
-  const auto latest = engine::latest_checkpoint(paths.checkpoints);
-  if (!latest) return;
-  const engine::Checkpoint checkpoint = engine::read_checkpoint(*latest);
-  const auto found = checkpoint.metadata.find("run.data_fingerprint");
-  if (found != checkpoint.metadata.end() && found->second != fmt::format("{:016x}", fingerprint)) {
-    throw kernels::Error("this run was started on other data", options.folder,
-                         "the --data that RUN/config.toml names, or another --out");
-  }
-}
-
 RunEnd run_pretraining(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training,
                        const mae::Dataset& validation) {
+  check_run_options(options, training, validation);
   check_run_folder(options, training.fingerprint);
   Run run(stream, options, training, validation);
   return run.train();

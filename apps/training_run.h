@@ -42,7 +42,11 @@ struct RunOptions {
 
 enum class RunEnd { finished, stopped, not_finite };
 
-/// Refuses a folder that holds a run unless it may be resumed; a run of another model or data set is refused by name.
+/// Refuses options that no run can have, and data that does not suit them, before anything is written.
+void check_run_options(const RunOptions& options, const mae::Dataset& training, const mae::Dataset& validation);
+
+/// Refuses a folder that holds a run unless it may be resumed; a run of another model, data set, seed or
+/// batch is refused by name: each step of it would mean something else.
 void check_run_folder(const RunOptions& options, std::uint64_t fingerprint);
 
 /// validation.size 0: pictures are of training images, and there is no validation loss.

@@ -126,8 +126,8 @@ std::optional<std::string> latest_checkpoint(const std::string& folder) {
 
 void remove_old_checkpoints(const std::string& folder, int keep) {
   const auto found = names(folder);
-  for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < found.size(); ++i)
-    fs::remove(fs::path(folder) / found[i]);
+  const auto kept = static_cast<std::size_t>(std::max(keep, 1));  // never the only one
+  for (std::size_t i = 0; i + kept < found.size(); ++i) fs::remove(fs::path(folder) / found[i]);
 }
 
 }  // namespace engine

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -105,7 +106,9 @@ std::string read_file(const std::string& path) {
 }
 
 FileWriter::FileWriter(const std::string& partial, const std::string& path, std::uint64_t total)
-    : path_(path), total_(total), file_(open_file(partial, O_WRONLY | O_CREAT | O_EXCL, "writing")) {}
+    : path_(path), total_(total), file_(::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
+  if (file_.get() < 0) fail("cannot write the file", path, "a folder that exists and may be written to");
+}
 
 void FileWriter::write(const void* data, std::uint64_t bytes) {
   const std::uint64_t done = write_all(file_.get(), static_cast<const char*>(data), bytes);
@@ -154,6 +157,16 @@ int remove_partial_files(const std::string& folder) {
     if (entry.path().extension() == partial_suffix && ::unlink(entry.path().c_str()) == 0) ++removed;
   if (error) throw kernels::Error("cannot list the folder: " + error.message(), folder);
   return removed;
+}
+
+Descriptor hold_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw kernels::Error("cannot make the folder: " + error.message(), folder, "another path");
+  Descriptor held = open_file(folder, O_RDONLY | O_DIRECTORY, "holding");
+  if (::flock(held.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw kernels::Error("another process is at work in this folder", folder, "wait for it, or another --out");
+  return held;
 }
 
 std::uint64_t free_bytes(const std::string& folder) {

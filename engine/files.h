@@ -72,6 +72,10 @@ void write_atomically(const std::string& path, const std::function<void(FileWrit
 /// folder, at its start: a save that runs meanwhile would lose its file.
 int remove_partial_files(const std::string& folder);
 
+/// Makes the folder (and those above it) and holds it for this process until the descriptor dies, by kill too; throws
+/// where another process holds it. Where the file system has no locks, nothing is held.
+Descriptor hold_folder(const std::string& folder);
+
 /// Bytes that this user may still write to the file system of `folder`.
 std::uint64_t free_bytes(const std::string& folder);
 

@@ -1,5 +1,7 @@
 #include "mae/config.h"
 
+#include <algorithm>
+
 #include "kernels/core/check.h"
 
 namespace mae {
@@ -70,6 +72,8 @@ void validate(const Config& c) {
               " patches",
           "a ratio that keeps and masks at least one patch");
   require(c.mlp_ratio > 0 && c.ln_eps > 0, "mlp_ratio, ln_eps", "must be positive", "");
+  const double hidden = c.mlp_ratio * std::min(c.dim, c.decoder_dim);
+  require(hidden >= 1, "mlp_ratio", "leaves an MLP without a hidden unit", "4, as in the paper");
   const auto per_channel = [&](const std::vector<double>& v) {
     return v.size() == 1 || v.size() == static_cast<std::size_t>(c.channels);
   };

@@ -23,13 +23,18 @@ void validate(const Recipe& r) {
   const auto require = [](bool ok, const char* flag, const std::string& what, const char* advice) {
     if (!ok) throw kernels::Error(what, flag, advice);
   };
-  require(r.batch >= 1, "--batch", "the batch must be positive", "");
-  require(r.micro() >= 1 && r.batch % r.micro() == 0, "--micro-batch",
-          std::to_string(r.micro()) + " does not divide the batch of " + std::to_string(r.batch),
+  require(r.batch >= 1 && r.batch <= 1 << 30, "--batch", "the batch must be positive, and below 2^30", "");
+  require(r.micro_batch >= 0 && r.batch % r.micro() == 0, "--micro-batch",
+          std::to_string(r.micro_batch) + " does not divide the batch of " + std::to_string(r.batch),
           "a divisor of --batch");
-  require(r.epochs > 0 && r.warmup_epochs >= 0 && r.warmup_epochs < r.epochs, "--warmup-epochs",
-          "warm-up must be shorter than the run", "");
+  require(r.epochs > 0 && r.epochs <= 1e9, "--epochs", "the epochs must be positive, and at most 1e9", "");
+  require(r.warmup_epochs >= 0 && r.warmup_epochs < r.epochs, "--warmup-epochs", "warm-up must be shorter than the run",
+          "");
   require(r.blr > 0 && r.min_lr >= 0, "--blr", "learning rates must be positive", "");
+  const engine::AdamWOptions& a = r.adamw;
+  require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "--beta1, --beta2", "must lie in [0, 1)", "");
+  require(a.weight_decay >= 0, "--weight-decay", "must not be negative", "");
+  require(a.max_norm >= 0, "--clip-grad", "must not be negative", "0 for no clipping");
 }
 
 InputSlot::InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,

@@ -1,0 +1,122 @@
+// What users get wrong is refused before a run is touched: the folder stays as it was, byte for byte.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "apps/cli.h"
+#include "engine/files.h"
+#include "tests/support/catch.h"
+#include "tests/support/folder.h"
+#include "tests/support/idx_file.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+int pretrain(const std::string& data, const std::string& out, const std::vector<std::string>& more) {
+  std::vector<std::string> words{"mae",
+                                 "pretrain",
+                                 "--data",
+                                 data,
+                                 "--out",
+                                 out,
+                                 "--image-size",
+                                 "16",
+                                 "--channels",
+                                 "1",
+                                 "--mean",
+                                 "0.5",
+                                 "--std",
+                                 "0.25",
+                                 "--patch",
+                                 "4",
+                                 "--dim",
+                                 "16",
+                                 "--depth",
+                                 "1",
+                                 "--heads",
+                                 "2",
+                                 "--decoder-dim",
+                                 "8",
+                                 "--decoder-depth",
+                                 "1",
+                                 "--decoder-heads",
+                                 "2",
+                                 "--warmup-epochs",
+                                 "0",
+                                 "--pictures",
+                                 "0"};
+  for (const char* word : {"--batch", "8", "--epochs", "1"}) words.emplace_back(word);
+  words.insert(words.end(), more.begin(), more.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  return apps::run(static_cast<int>(argv.size()), argv.data());
+}
+
+std::map<std::string, std::string> files(const std::string& folder) {
+  std::map<std::string, std::string> found;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) found[entry.path().string()] = engine::read_file(entry.path().string());
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("a resume with another model, seed, batch or data changes nothing") {
+  const TestFolder folder, other;
+  test::write_idx(folder.path(), "train", 32, 16);
+  test::write_idx(other.path(), "train", 40, 16);
+  const std::string run = folder.file("run");
+  REQUIRE(pretrain(folder.path(), run, {}) == apps::done);
+  const auto before = files(run);
+  for (const std::vector<std::string>& change :
+       std::vector<std::vector<std::string>>{{"--dim", "32"}, {"--seed", "5"}, {"--batch", "4"}}) {
+    INFO(change[0]);
+    std::vector<std::string> more{"--resume", "auto"};
+    more.insert(more.end(), change.begin(), change.end());
+    CHECK(pretrain(folder.path(), run, more) == apps::bad_input);
+    CHECK(files(run) == before);
+  }
+  CHECK(pretrain(other.path(), run, {"--resume", "auto"}) == apps::bad_input);
+  CHECK(files(run) == before);
+  CHECK(pretrain(folder.path(), run, {"--resume", "auto", "--epochs", "2"}) == apps::done);
+}
+
+TEST_CASE("options that no run can have leave no folder behind") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{{"--batch", "33"},
+                                                                                     {"--micro-batch", "-2"},
+                                                                                     {"--keep", "0"},
+                                                                                     {"--keep", "-1"},
+                                                                                     {"--pictures", "-1"},
+                                                                                     {"--workers", "-1"},
+                                                                                     {"--beta1", "1"},
+                                                                                     {"--weight-decay", "-1"},
+                                                                                     {"--clip-grad", "-1"},
+                                                                                     {"--epochs", "0.01"},
+                                                                                     {"--epochs", "1e18"},
+                                                                                     {"--crop-min", "2"},
+                                                                                     {"--mlp-ratio", "0.01"},
+                                                                                     {"--save-every", "0"},
+                                                                                     {"--validation-images", "0"}}) {
+    INFO(wrong[0] << " " << wrong[1]);
+    CHECK(pretrain(folder.path(), run, wrong) == apps::bad_input);
+    CHECK(!fs::exists(run));
+  }
+}
+
+TEST_CASE("a folder is held by one run at a time") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  {
+    const engine::Descriptor held = engine::hold_folder(run);
+    CHECK(pretrain(folder.path(), run, {}) == apps::bad_input);
+    CHECK(fs::is_empty(run));
+  }
+  CHECK(pretrain(folder.path(), run, {}) == apps::done);
+}
