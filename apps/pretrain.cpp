@@ -115,6 +115,11 @@ int pretrain(int argc, char** argv) {
   force_rows(stream, o.device);
   const mae::Dataset training = open_training_data(o.data, o.run.config);
   const mae::Dataset validation = open_validation_data(o.data, o.run.config);
+  if (validation.size > 0 && validation.dtype != training.dtype) {
+    throw kernels::Error(std::string("the validation images are ") + kernels::name_of(validation.dtype) +
+                             ", the training images " + kernels::name_of(training.dtype),
+                         validation.path, "--val-data with images of the same pixel type");
+  }
   check_run_folder(o.run, training.fingerprint);
   write_config(table, o, stream, training, command_line(argc, argv));
   switch (run_pretraining(stream, o.run, training, validation)) {

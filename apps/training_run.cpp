@@ -45,6 +45,13 @@ mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::
   return batch;
 }
 
+/// What a resumed run must have in common with its checkpoint, beside the model: a step means the same samples.
+engine::Text identity_of(const RunOptions& o, std::uint64_t fingerprint) {
+  return {{"data_fingerprint", fmt::format("{:016x}", fingerprint)},
+          {"seed", std::to_string(o.recipe.seed)},
+          {"batch", std::to_string(o.recipe.batch)}};
+}
+
 class Run {
  public:
   Run(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training, const mae::Dataset& validation)
@@ -193,9 +200,9 @@ class Run {
 
   void save(std::int64_t done) {
     const std::string path = (fs::path(paths_.checkpoints) / engine::checkpoint_name(done)).string();
-    pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
-                             {"seed", std::to_string(o_.recipe.seed)},
-                             {"epochs", fmt::format("{}", epoch_of(done))}});
+    engine::Text run = identity_of(o_, fingerprint_);
+    run["epochs"] = fmt::format("{}", epoch_of(done));
+    pretraining_.save(path, run);
     engine::remove_old_checkpoints(paths_.checkpoints, o_.keep_checkpoints);
     event(Json::object({{"event", "checkpoint"}, {"path", path}}), done);
   }
@@ -236,10 +243,16 @@ void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
   const auto latest = engine::latest_checkpoint(paths.checkpoints);
   if (!latest) return;
   const engine::Checkpoint checkpoint = engine::read_checkpoint(*latest);
-  const auto found = checkpoint.metadata.find("run.data_fingerprint");
-  if (found != checkpoint.metadata.end() && found->second != fmt::format("{:016x}", fingerprint)) {
-    throw kernels::Error("this run was started on other data", options.folder,
-                         "the --data that RUN/config.toml names, or another --out");
+  if (mae::config_metadata(mae::config_of(checkpoint, *latest)) != mae::config_metadata(options.config)) {
+    throw kernels::Error("this run was started with another model", options.folder,
+                         "the model options that RUN/config.toml names, or another --out");
+  }
+  for (const auto& [key, value] : identity_of(options, fingerprint)) {
+    const auto found = checkpoint.metadata.find("run." + key);
+    if (found != checkpoint.metadata.end() && found->second != value) {
+      throw kernels::Error("this run was started with " + key + " " + found->second + ", not " + value, options.folder,
+                           "the options that RUN/config.toml names, or another --out");
+    }
   }
 }
 

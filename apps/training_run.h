@@ -42,7 +42,8 @@ struct RunOptions {
 
 enum class RunEnd { finished, stopped, not_finite };
 
-/// Refuses a folder that holds a run unless it may be resumed; a run of another model or data set is refused by name.
+/// Refuses a folder that holds a run unless it may be resumed; a run of another model, data set, seed or batch is
+/// refused by name, before anything of it is written.
 void check_run_folder(const RunOptions& options, std::uint64_t fingerprint);
 
 /// validation.size 0: pictures are of training images, and there is no validation loss.
