@@ -46,8 +46,10 @@ Cell fit(const Row& row, std::int64_t labels, int seeds, ProgressWriter& progres
   for (int seed = 0; seed < seeds; ++seed) {
     const mae::ProbeResult r =
         mae::linear_probe(row.train, row.test, {.labels = labels, .seed = static_cast<std::uint32_t>(seed)});
-    progress.note(fmt::format("{}, {} labels, seed {}: top-1 {:.2f} % (train {:.2f} %), penalty {:g}, {} iterations",
-                              row.features, r.labels, seed, r.top1, r.train_top1, r.penalty, r.iterations));
+    progress.note(
+        fmt::format("protocol quick, {}, {} labels, seed {}: top-1 {:.2f} % test ({:.2f} % train), penalty {:g}, "
+                    "{} iterations",
+                    row.features, r.labels, seed, r.top1, r.train_top1, r.penalty, r.iterations));
     cell.labels = r.labels;
     cell.mean += r.top1 / seeds;
     low = std::min(low, r.top1);

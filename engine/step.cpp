@@ -1,5 +1,6 @@
 #include "engine/step.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/optimizer.h"
@@ -121,7 +122,7 @@ StepResult TrainStep::update() {
   return {.finite = read<std::int32_t>(finite) == 1,
           .loss = number(loss),
           .gradient_norm = std::sqrt(number(norm)),
-          .lr = lr_[static_cast<std::size_t>(current)]};
+          .lr = lr_[std::min(static_cast<std::size_t>(current), lr_.size() - 1)]};  // as kernels/optimizer does
 }
 
 std::int64_t TrainStep::step() const { return read<std::uint32_t>(scalar(step_slot, DType::u32)); }

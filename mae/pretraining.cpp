@@ -53,6 +53,12 @@ InputSlot::InputSlot(kernels::Stream& stream, const Config& config, kernels::DTy
 void InputSlot::fill(const Batch& batch, std::int64_t first, std::int64_t count) {
   const std::size_t sample = static_cast<std::size_t>(image_.count()) * kernels::size_of(pixel_type_),
                     at = static_cast<std::size_t>(first);
+  const auto samples = static_cast<std::int64_t>(batch.draws.size() / 2);
+  if (batch.pixels.size() != static_cast<std::size_t>(samples) * sample || first + count > samples ||
+      static_cast<std::size_t>(count) * sample > pixels_.bytes()) {
+    throw kernels::Error("images of other sizes, channels or pixel type than the model was planned for", "input slot",
+                         "training and validation images of one kind");
+  }
   stream_.copy(pixels_.data(), batch.pixels.data() + at * sample, static_cast<std::size_t>(count) * sample);
   stream_.copy(draws_.data(), batch.draws.data() + at * 2, static_cast<std::size_t>(count) * 2 * sizeof(std::uint32_t));
   stream_.synchronize();
@@ -90,6 +96,10 @@ Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Re
               model_.forward(c, inputs_.images(micro_count_), inputs_.draws(micro_count_), recipe_.seed, slot, share_);
             }),
       evaluation_loss_(stream.device(), sizeof(double)) {
+  workspace_.include([&](Context& c) {  // evaluation
+    model_.forward(c, inputs_.images(micro_count_), inputs_.draws(micro_count_), recipe_.seed,
+                   {evaluation_loss_.view(model_.parameters().master_dtype(), {1}), kernels::Write::overwrite}, share_);
+  });
   workspace_.reserve();
 }
 

@@ -60,6 +60,17 @@ TEST_CASE("a run from images to accuracy") {
     CHECK(mae_command(resume) == apps::done);
     CHECK(engine::read_file(run + "/log.jsonl") == log);
   }
+  SECTION("resumed as another run it is refused, and config.toml stays") {
+    for (const std::vector<std::string>& change :
+         {std::vector<std::string>{"--seed", "9"}, {"--batch", "16"}, {"--mask-ratio", "0.5"}}) {
+      INFO(change[0]);
+      std::vector<std::string> other = words;
+      other.insert(other.end(), {"--resume", "auto"});
+      other.insert(other.end(), change.begin(), change.end());
+      CHECK(mae_command(other) == apps::bad_input);
+      CHECK(engine::read_file(run + "/config.toml") == config);
+    }
+  }
   SECTION("reconstruct and probe take its checkpoint") {
     std::string checkpoint;
     for (const auto& entry : fs::directory_iterator(run + "/checkpoints"))

@@ -1,6 +1,7 @@
 // The battery that every kernel passes, on every device, in every row: compared with the f64 reference on the rounded
 // inputs; outputs poisoned with NaN and fenced with guard bands first; run twice for the same bits; replayed from a
-// graph for the same bits; inputs untouched; accumulate = overwrite + previous; wrong shapes refused.
+// graph for the same bits; inputs and the padding between rows untouched; accumulate = overwrite + previous, in the
+// reference; wrong shapes refused.
 #pragma once
 
 #include <cmath>
@@ -37,6 +38,15 @@ class Operand {
   bool guards_untouched() const {
     for (std::size_t i = 0; i < guard; ++i) {
       if (host_[i] != std::byte{0xa5} || host_[host_.size() - 1 - i] != std::byte{0xa5}) return false;
+    }
+    return true;
+  }
+  /// The bytes between the rows, where their stride is longer than they are, are as in `before`.
+  bool padding_untouched(const std::vector<std::byte>& before) const {
+    const std::size_t element = size_of(view_.dtype), used = static_cast<std::size_t>(view_.cols()) * element,
+                      stride = static_cast<std::size_t>(view_.row_stride) * element;
+    for (std::size_t row = guard; row + stride <= guard + bytes_; row += stride) {
+      if (std::memcmp(host_.data() + row + used, before.data() + row + used, stride - used) != 0) return false;
     }
     return true;
   }
@@ -251,6 +261,47 @@ std::vector<std::vector<std::byte>> snapshot(Bench<Args>& bench) {
   return bits;
 }
 
+/// The same arguments with every gradient overwritten.
+template <class Args>
+Args overwriting(Args args) {
+  if constexpr (requires { args.mode = Write::overwrite; }) args.mode = Write::overwrite;
+  if constexpr (requires { args.dx_mode = Write::overwrite; }) args.dx_mode = Write::overwrite;
+  if constexpr (requires { args.parameter_mode = Write::overwrite; }) args.parameter_mode = Write::overwrite;
+  return args;
+}
+
+/// accumulate = overwrite + previous, of the f64 reference that all other rows are held against.
+template <class Args>
+void check_accumulation(const Args& args) {
+  Bench<Args> adding(devices().front(), with_dtype_f64(args)),
+      plain(devices().front(), overwriting(with_dtype_f64(args)));
+  make_inputs(adding, adding);
+  for (std::size_t i = 0; i < plain.count(); ++i) {
+    if (plain.role(i) == adding.role(i)) {
+      plain.operand(i).set_bits(adding.operand(i).bits());
+    } else {
+      poison(plain.operand(i).host_view());
+    }
+  }
+  const auto before = snapshot(adding);
+  for (Bench<Args>* bench : {&adding, &plain}) {
+    bench->upload();
+    bench->run("reference");
+    bench->download();
+  }
+  for (std::size_t i = 0; i < plain.count(); ++i) {
+    if (plain.role(i) == adding.role(i)) continue;
+    Operand previous(devices().front(), adding.operand(i).view());
+    previous.set_bits(before[i]);
+    const View sum = previous.host_view(), fresh = plain.operand(i).host_view();
+    for (std::int64_t r = 0; r < sum.rows(); ++r) {
+      for (std::int64_t c = 0; c < sum.cols(); ++c) set(sum, r, c, get(sum, r, c) + get(fresh, r, c));
+    }
+    INFO(Args::kernel << " accumulates into " << adding.name(i));
+    CHECK(relative_error(adding.operand(i).host_view(), sum) <= 1e-12);
+  }
+}
+
 template <class Args>
 void check_row(const Device& device, const Args& args, const std::string& row, const Bound& bound) {
   Bench<Args> exact(devices().front(), with_dtype_f64(args)), bench(device, args);
@@ -276,6 +327,7 @@ void check_row(const Device& device, const Args& args, const std::string& row, c
   for (std::size_t i = 0; i < bench.count(); ++i) {
     INFO("operand " << bench.name(i) << " " << to_string(bench.operand(i).view()));
     CHECK(bench.operand(i).guards_untouched());
+    CHECK(bench.operand(i).padding_untouched(before[i]));
     if (bench.role(i) == Role::input) {
       CHECK(bench.operand(i).bits() == before[i]);
     } else if (is_floating(bench.operand(i).view().dtype)) {
@@ -332,6 +384,7 @@ void battery() {
         int variation = 0;
         for (const Args& args : Case<Args>::make(Dims(shape), dtype)) {
           if (device.kind == DeviceKind::cpu) check_refusals(args);
+          if (device.kind == DeviceKind::cpu && dtype == DType::f64) check_accumulation(args);
           for (const auto& variant : rows_of<Args>(device.kind)) {
             if (variant.refuses && variant.refuses(device, args)) continue;
             INFO(Args::kernel << " on " << device.name << " row " << variant.name << " shape " << shape << " "
