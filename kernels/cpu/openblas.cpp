@@ -25,17 +25,22 @@ void gemm(CBLAS_TRANSPOSE a, CBLAS_TRANSPOSE b, int m, int n, int k, const doubl
 /// threads idle.
 std::int64_t rows_a_share(std::int64_t M) { return std::clamp<std::int64_t>((M / 4 + 15) / 16 * 16, 64, 256); }
 
-/// Threads are ours: the library's own cut of the work would make bits depend on their number. Its OpenMP build sets ours
-/// along with its own, so ours are put back.
-void take_threads_from_library() {
-  static const bool once = [] {
-    const int ours = threads();
-    openblas_set_num_threads(1);
-    set_threads(ours);
-    return true;
-  }();
-  (void)once;
-}
+/// While it stands, the library runs on the calling thread: its own cut of the work would make bits depend on the
+/// number of threads. Its OpenMP build asks our pool for its size at each call and sets it with its own, so both are
+/// seen to here.
+class OneThread {
+ public:
+  OneThread() : before_(threads()) {
+    static const bool once = (openblas_set_num_threads(1), true);  // its pthread build has a pool of its own
+    set_threads(once ? 1 : before_);
+  }
+  ~OneThread() { set_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
 
 template <class T>
 void run(const MatMul& s) {
@@ -46,11 +51,11 @@ void run(const MatMul& s) {
   const auto product = [&](std::int64_t i) {
     const std::int64_t m = i * share, end = std::min(M, m + share);
     start_out<T>(s, m, end, 0, N);
+    const OneThread here;
     gemm(a, b, static_cast<int>(end - m), static_cast<int>(N), static_cast<int>(s.k()),
          a_plain ? s.a.row<T>(m) : s.a.as<T>() + m, static_cast<int>(s.a.row_stride), s.b.as<T>(),
          static_cast<int>(s.b.row_stride), s.out.row<T>(m), static_cast<int>(s.out.row_stride));
   };
-  take_threads_from_library();
   parallel_for((M + share - 1) / share, product, worth_threads(s));
 }
 

@@ -329,7 +329,7 @@ void check_row(const Device& device, const Args& args, const std::string& row, c
     CHECK(bench.operand(i).guards_untouched());
     CHECK(bench.operand(i).padding_untouched(before[i]));
     if (bench.role(i) == Role::input) {
-      CHECK(bench.operand(i).bits() == before[i]);
+      CHECK((bench.operand(i).bits() == before[i]));
     } else if (is_floating(bench.operand(i).view().dtype)) {
       CHECK(relative_error(bench.operand(i).host_view(), exact.operand(i).host_view()) <= bound_of(bound, dtype));
     } else {
@@ -340,11 +340,11 @@ void check_row(const Device& device, const Args& args, const std::string& row, c
   restart();
   bench.run(row);
   bench.download();
-  CHECK(first == snapshot(bench));
+  CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
   restart();
   bench.replay(row);
   bench.download();
-  CHECK(first == snapshot(bench));
+  CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
 }
 
 /// Any one view made one element longer must be refused by validate, with the kernel's name in the message; but for

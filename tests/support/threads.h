@@ -31,8 +31,8 @@ void check_threads(const Args& args, const std::string& row) {
   };
   const auto one = bits_with(1);
   CHECK(one != before);
-  CHECK(one == bits_with(2));
-  CHECK(one == bits_with(3));
+  CHECK((one == bits_with(2)));
+  CHECK((one == bits_with(3)));
 }
 
 }  // namespace test
