@@ -86,7 +86,8 @@ struct Variable {
 
 /// Compares analytic gradients of a scalar function with four-point differences in f64: 50 entries and 3 random
 /// directions a variable, |a - n| <= 1e-7 max(|n|, 1e-2 max |g|).
-inline void check_gradients(const std::function<double()>& f, std::vector<Variable> variables) {
+/// `step` is h for values up to 1.
+inline void check_gradients(const std::function<double()>& f, std::vector<Variable> variables, double step = 1e-3) {
   const auto four_point = [&](const std::function<void(double)>& move, double h) {
     const auto at = [&](double t) {
       move(t);
@@ -108,7 +109,7 @@ inline void check_gradients(const std::function<double()>& f, std::vector<Variab
     };
     const std::size_t n = before.size(), stride = std::max<std::size_t>(1, n / 50);
     for (std::size_t i = 0; i < n; i += stride) {
-      const double h = 1e-3 * std::max(1.0, std::abs(before[i]));
+      const double h = step * std::max(1.0, std::abs(before[i]));
       agree(v.gradient[i], four_point([&](double t) { Session::set(v.value, i, Session::get(v.value, i) + t); }, h),
             largest);
       Session::set(v.value, i, before[i]);
@@ -121,7 +122,7 @@ inline void check_gradients(const std::function<double()>& f, std::vector<Variab
       const auto move = [&](double t) {
         for (std::size_t i = 0; i < n; ++i) Session::set(v.value, i, Session::get(v.value, i) + t * direction[i]);
       };
-      agree(analytic, four_point(move, 1e-3), largest);
+      agree(analytic, four_point(move, step), largest);
       for (std::size_t i = 0; i < n; ++i) Session::set(v.value, i, before[i]);
     }
   }
