@@ -77,6 +77,11 @@ std::string error_text(const kernels::Error& error) {
   return text;
 }
 
+void warn(const kernels::Error& error) {
+  const std::string text = error_text(error);
+  std::fputs(("warning" + text.substr(text.find(':'))).c_str(), stderr);
+}
+
 int run(int argc, char** argv) {
   const auto fail = [](const kernels::Error& error, Exit code) {
     std::fflush(stdout);

@@ -20,6 +20,9 @@ enum Exit { done = 0, bad_input = 1, bad_usage = 2, not_finite = 3 };
 /// "error: ...", "where: ...", "try: ...": one line each, empty ones left out.
 std::string error_text(const kernels::Error& error);
 
+/// The same on standard error, as a warning: what is allowed and probably not meant.
+void warn(const kernels::Error& error);
+
 /// argv[0] is the program, argv[1] the command. Never throws.
 int run(int argc, char** argv);
 

@@ -1,5 +1,10 @@
 #include "apps/data_options.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "apps/cli.h"
 #include "kernels/core/check.h"
 
 namespace apps {
@@ -13,6 +18,28 @@ mae::Dataset open_for(const std::string& path, const mae::Config& config) {
                          path, "--channels " + std::to_string(data.channels) + ", with --mean and --std to match");
   }
   return data;
+}
+
+template <class T>
+double largest_of(const mae::Image& image) {
+  const std::size_t count = image.pixels.size() / sizeof(T);
+  return static_cast<double>(*std::max_element(image.as<T>(), image.as<T>() + count));
+}
+
+/// Pixels of more than 8 bits have no natural range: a look at a few images shows a --value-range that is far off.
+void check_value_range(const mae::Dataset& data, const mae::Config& config) {
+  if (data.dtype == kernels::DType::u8) return;
+  double largest = 0;
+  const std::int64_t looked_at = std::min<std::int64_t>(data.size, 8);
+  for (std::int64_t i = 0; i < looked_at; ++i) {
+    const mae::Image image = data.image(i * data.size / looked_at);
+    largest = std::max(
+        largest, image.dtype == kernels::DType::u16 ? largest_of<std::uint16_t>(image) : largest_of<float>(image));
+  }
+  const double range = *std::max_element(config.value_range.begin(), config.value_range.end());
+  if (largest > 2 * range || (largest > 0 && largest < range / 20))
+    warn(kernels::Error(fmt::format("pixel values reach {:g}, but {:g} counts as 1", largest, range), data.path,
+                        fmt::format("--value-range {:g}, or what your images need", largest)));
 }
 
 }  // namespace
@@ -32,7 +59,9 @@ void add_data_options(OptionTable& options, DataOptions& data) {
 }
 
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config) {
-  return open_for(options.data, config);
+  mae::Dataset data = open_for(options.data, config);
+  check_value_range(data, config);
+  return data;
 }
 
 mae::Dataset open_validation_data(const DataOptions& options, const mae::Config& config) {

@@ -15,6 +15,7 @@ struct DataOptions {
 
 void add_data_options(OptionTable& options, DataOptions& data);
 
+/// Warns where --value-range is far from what a few images hold.
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config);
 
 /// --val-data; without it the other split of --data, where that has one; else an empty data set (size 0).

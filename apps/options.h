@@ -8,6 +8,7 @@
 // repeat their flag.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <deque>
 #include <functional>
@@ -70,6 +71,22 @@ class OptionTable {
           const auto wide = std::get<std::int64_t>(value);
           if (!std::in_range<T>(wide)) return std::to_string(wide) + " is out of range";
           target = static_cast<T>(wide);
+          return {};
+        });
+  }
+  template <std::integral T>
+  Option& add(const std::string& key, std::vector<T>& target, const std::string& help) {
+    return add(
+        key, help, [&target] { return Value(std::vector<double>(target.begin(), target.end())); },
+        [&target](const Value& value) -> std::string {
+          const auto& numbers = std::get<std::vector<double>>(value);
+          std::vector<T> whole;
+          for (double x : numbers) {
+            if (x != std::floor(x) || std::fabs(x) > 1e15 || !std::in_range<T>(static_cast<std::int64_t>(x)))
+              return "whole numbers are wanted";
+            whole.push_back(static_cast<T>(x));
+          }
+          target = whole;
           return {};
         });
   }

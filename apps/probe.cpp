@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
@@ -24,13 +25,13 @@ struct ProbeCommand {
   std::string checkpoint, pooling = "mean", protocol = "quick", json;
   DataOptions data;
   bool raw_pixels = false, random_init = false, baselines = false;
-  std::vector<double> labels{0};
+  std::vector<std::int64_t> labels{0};
   int seeds = 1;
   DeviceOptions device;
 };
 
 struct Row {
-  std::string features;
+  std::string name, details;  // "pretrained encoder", "mean after 7 epochs"
   mae::Features train, test;
 };
 
@@ -47,9 +48,9 @@ Cell fit(const Row& row, std::int64_t labels, int seeds, ProgressWriter& progres
     const mae::ProbeResult r =
         mae::linear_probe(row.train, row.test, {.labels = labels, .seed = static_cast<std::uint32_t>(seed)});
     progress.note(
-        fmt::format("protocol quick, {}, {} labels, seed {}: top-1 {:.2f} % test ({:.2f} % train), penalty {:g}, "
+        fmt::format("protocol quick, {}, {}, {} labels, seed {}: top-1 {:.2f} % test ({:.2f} % train), penalty {:g}, "
                     "{} iterations",
-                    row.features, r.labels, seed, r.top1, r.train_top1, r.penalty, r.iterations));
+                    row.name, row.details, r.labels, seed, r.top1, r.train_top1, r.penalty, r.iterations));
     cell.labels = r.labels;
     cell.mean += r.top1 / seeds;
     low = std::min(low, r.top1);
@@ -88,28 +89,52 @@ void add_options(OptionTable& t, ProbeCommand& o) {
 }
 
 std::vector<Row> feature_rows(kernels::Stream& stream, const ProbeCommand& o, const mae::Config& config,
-                              const mae::Dataset& train, const mae::Dataset& test, std::uint32_t seed,
+                              const mae::Dataset& train, const mae::Dataset& test, std::uint32_t seed, double epochs,
                               ProgressWriter& progress) {
   const mae::Pooling pooling = o.pooling == "cls" ? mae::Pooling::cls : mae::Pooling::mean;
   std::vector<Row> rows;
   if (o.raw_pixels || o.baselines) {
     const auto pixels = [&](const mae::Dataset& d) {
-      return mae::pixel_features(d, config.image_height, config.image_width, config.value_range[0]);
+      return mae::pixel_features(d, config.image_height, config.image_width);
     };
-    rows.push_back({"raw pixels", pixels(train), pixels(test)});
+    rows.push_back({"raw pixels", "no encoder", pixels(train), pixels(test)});
   }
   if (o.random_init || o.baselines) {
     mae::Model model(config, kernels::DType::f32);
     model.initialize(stream, seed, engine::Purpose::inference);
-    rows.push_back({"random encoder", encode(stream, model, train, pooling, "random encoder", progress),
+    rows.push_back({"random encoder", o.pooling + " after 0 epochs",
+                    encode(stream, model, train, pooling, "random encoder", progress),
                     encode(stream, model, test, pooling, "random encoder, test", progress)});
   }
   if (o.baselines || (!o.raw_pixels && !o.random_init)) {
     const auto model = mae::load_model(stream, o.checkpoint, kernels::DType::f32);
-    rows.push_back({"pretrained encoder", encode(stream, *model, train, pooling, "pretrained encoder", progress),
+    rows.push_back({"pretrained encoder", fmt::format("{} after {:g} epochs", o.pooling, epochs),
+                    encode(stream, *model, train, pooling, "pretrained encoder", progress),
                     encode(stream, *model, test, pooling, "pretrained encoder, test", progress)});
   }
   return rows;
+}
+
+/// What would only fail after minutes of encoding.
+void check(const ProbeCommand& o, const mae::Dataset& train, const mae::Dataset& test) {
+  if (train.classes.empty())
+    throw kernels::Error("these images have no labels to probe", o.data.data,
+                         "class folders, or an IDX or CIFAR-10 file");
+  const std::size_t known = std::min(test.classes.size(), train.classes.size());
+  if (test.classes.empty() || !std::equal(test.classes.begin(), test.classes.end(), train.classes.begin(),
+                                          train.classes.begin() + static_cast<std::ptrdiff_t>(known)))
+    throw kernels::Error(fmt::format("these images are of other classes ({}) than the training images ({})",
+                                     test.classes.size(), train.classes.size()),
+                         test.path, "--val-data with the same class names");
+  const auto classes = static_cast<std::int64_t>(train.classes.size());
+  for (std::int64_t n : o.labels) {
+    if (n != 0 && (n < classes || n > train.size))
+      throw UsageError(fmt::format("{} labels of {} images in {} classes", n, train.size, classes), "--labels",
+                       fmt::format("0 for all, or {} to {}", classes, train.size));
+  }
+  const auto folder = std::filesystem::path(o.json).parent_path();
+  if (!o.json.empty() && !folder.empty() && !std::filesystem::is_directory(folder))
+    throw kernels::Error("there is no folder " + folder.string(), "--json", "mkdir -p " + folder.string());
 }
 
 }  // namespace
@@ -128,30 +153,29 @@ int probe(int argc, char** argv) {
   const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
   const mae::Config config = mae::config_of(checkpoint, o.checkpoint);
   const mae::Dataset train = open_training_data(o.data, config), test = require_validation_data(o.data, config);
-  if (train.classes.empty())
-    throw kernels::Error("these images have no labels to probe", o.data.data,
-                         "class folders, or an IDX or CIFAR-10 file");
+  check(o, train, test);
   const auto seed_text = checkpoint.metadata.find("run.seed");
   const auto seed =
       static_cast<std::uint32_t>(seed_text == checkpoint.metadata.end() ? 0 : std::stoul(seed_text->second));
 
-  ProgressWriter progress;
-  std::vector<std::vector<std::string>> cells{{"features \\ labels"}};
-  for (double n : o.labels) cells[0].push_back(n == 0 ? std::to_string(train.size) : fmt::format("{:g}", n));
-  Json results = Json::array();
-  for (const Row& row : feature_rows(stream, o, config, train, test, seed, progress)) {
-    cells.push_back({row.features});
-    for (double n : o.labels) {
-      const Cell cell = fit(row, static_cast<std::int64_t>(n), o.seeds, progress);
-      cells.back().push_back(o.seeds > 1 ? fmt::format("{:.2f} ({:.2f})", cell.mean, cell.spread)
-                                         : fmt::format("{:.2f}", cell.mean));
-      results.add(
-          {}, Json::object(
-                  {{"features", row.features}, {"labels", cell.labels}, {"top1", cell.mean}, {"spread", cell.spread}}));
-    }
-  }
   const double epochs =
       checkpoint.metadata.contains("run.epochs") ? std::stod(checkpoint.metadata.at("run.epochs")) : 0;
+
+  ProgressWriter progress;
+  std::vector<std::vector<std::string>> cells{{"features \\ labels"}};
+  for (std::int64_t n : o.labels) cells[0].push_back(std::to_string(n == 0 ? train.size : n));
+  Json results = Json::array();
+  for (const Row& row : feature_rows(stream, o, config, train, test, seed, epochs, progress)) {
+    cells.push_back({row.name});
+    for (std::int64_t n : o.labels) {
+      const Cell cell = fit(row, n, o.seeds, progress);
+      cells.back().push_back(o.seeds > 1 ? fmt::format("{:.2f} ({:.2f})", cell.mean, cell.spread)
+                                         : fmt::format("{:.2f}", cell.mean));
+      results.add({},
+                  Json::object(
+                      {{"features", row.name}, {"labels", cell.labels}, {"top1", cell.mean}, {"spread", cell.spread}}));
+    }
+  }
   fmt::print(
       "\nlinear probe, protocol {}, features {} after {:g} epochs of pretraining: top-1 % on all {} test "
       "images{}\n\n{}",

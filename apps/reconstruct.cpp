@@ -17,7 +17,7 @@ struct ReconstructOptions {
   std::vector<std::string> images;
   std::uint32_t seed = 0;
   double mask_ratio = 0;
-  std::vector<double> show_channels;
+  std::vector<int> show_channels;
   DeviceOptions device;
 };
 
@@ -25,12 +25,12 @@ struct ReconstructOptions {
 mae::Batch read_images(const std::vector<std::string>& paths, const mae::Config& config, kernels::DType& dtype) {
   mae::Batch batch;
   for (const std::string& path : paths) {
-    const mae::Image image = mae::fit(mae::read_image(path, config.channels), config.image_height, config.image_width);
+    const mae::Image image = mae::read_image(path, config.channels);
     if (batch.draws.empty()) dtype = image.dtype;
     if (image.dtype != dtype)
       throw kernels::Error("images of 8 and of 16 bits cannot be mixed", path, "one command for each kind");
-    batch.pixels.insert(batch.pixels.end(), image.pixels.begin(), image.pixels.end());
-    batch.draws.insert(batch.draws.end(), {static_cast<std::uint32_t>(batch.draws.size() / 2), 0});
+    const auto sample = static_cast<std::uint32_t>(batch.labels.size());
+    mae::append(batch, image, config.image_height, config.image_width, sample);
   }
   return batch;
 }
@@ -61,7 +61,7 @@ int reconstruct(int argc, char** argv) {
   if (o.mask_ratio != 0) config.mask_ratio = o.mask_ratio;
   mae::validate(config);
   std::vector<int> bands = mae::default_bands(config.channels);
-  if (!o.show_channels.empty()) bands.assign(o.show_channels.begin(), o.show_channels.end());
+  if (!o.show_channels.empty()) bands = o.show_channels;
   if (bands.size() != 1 && bands.size() != 3)
     throw UsageError("one channel or three can be shown", "--show-channels", "--show-channels 2,1,0");
   kernels::DType dtype = kernels::DType::u8;

@@ -16,6 +16,17 @@ void require(bool ok, const std::string& where, const std::string& fact, const s
   if (!ok) throw kernels::Error(fact, where, advice);
 }
 
+/// The newest checkpoint's metadata. Where the file is damaged, the error says how to go on.
+engine::Checkpoint read_newest(const std::string& path) {
+  try {
+    return engine::read_checkpoint(path);
+  } catch (const kernels::Error& e) {
+    throw kernels::Error(e.fact(), e.where(),
+                         "move it away and repeat: --resume auto takes the next older checkpoint of the folder, or "
+                         "step 0 where there is none");
+  }
+}
+
 }  // namespace
 
 void check_run_options(const RunOptions& o, const mae::Dataset& training, const mae::Dataset& validation) {
@@ -47,7 +58,7 @@ void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
           "--resume auto to go on with it, or another --out");
   const auto latest = engine::latest_checkpoint(checkpoints.string());
   if (!latest) return;
-  const engine::Checkpoint checkpoint = engine::read_checkpoint(*latest);
+  const engine::Checkpoint checkpoint = read_newest(*latest);
   const auto require_same = [&](const char* key, const std::string& value, const char* what, const char* flag) {
     const auto found = checkpoint.metadata.find(key);
     require(found == checkpoint.metadata.end() || found->second == value, options.folder,

@@ -2,8 +2,7 @@
 
 #include <string_view>
 
-#include "kernels/optimizer.h"
-#include "kernels/reduce.h"
+#include "engine/step.h"
 #include "mae/model.h"
 
 namespace apps {
@@ -15,27 +14,20 @@ using kernels::Shape;
 /// A view of no memory.
 kernels::View shaped(DType type, const Shape& shape) { return kernels::view_of(nullptr, type, shape); }
 
-/// The launches of engine::TrainStep's update.
-void update(kernels::Stream& stream, const engine::Parameters& parameters) {
+/// State of an update that takes no memory.
+engine::UpdateState dry_update(const engine::Parameters& parameters) {
   const DType type = parameters.master_dtype();
-  const auto flat = [&] { return shaped(type, {parameters.flat_size()}); };
-  const kernels::View one = shaped(type, {1}), finite = shaped(DType::i32, {1}), step = shaped(DType::u32, {1});
   const auto segments = static_cast<std::int64_t>(parameters.segments().size());
-  launch(stream, kernels::SquaredNorm{.x = flat(), .out = one});
-  launch(stream, kernels::StepGuard{.loss = one, .squared_norm = one, .finite = finite, .clip = one});
-  launch(stream, kernels::AdamW{.gradient = flat(),
-                                .schedule = shaped(DType::f64, {1, 3}),
-                                .step = step,
-                                .finite = finite,
-                                .clip = one,
-                                .bounds = shaped(DType::u32, {segments + 1}),
-                                .lr_scale = shaped(DType::f64, {segments}),
-                                .weight_decay = shaped(DType::f64, {segments}),
-                                .master = flat(),
-                                .moment1 = flat(),
-                                .moment2 = flat(),
-                                .compute = parameters.compute()});
-  launch(stream, kernels::StepAdvance{.loss = one, .finite = finite, .step = step, .losses = shaped(type, {1024})});
+  return {.loss = shaped(type, {1}),
+          .squared_norm = shaped(type, {1}),
+          .clip = shaped(type, {1}),
+          .finite = shaped(DType::i32, {1}),
+          .step = shaped(DType::u32, {1}),
+          .losses = shaped(type, {engine::kept_losses}),
+          .schedule = shaped(DType::f64, {1, 3}),
+          .bounds = shaped(DType::u32, {segments + 1}),
+          .lr_scale = shaped(DType::f64, {segments}),
+          .weight_decay = shaped(DType::f64, {segments})};
 }
 
 /// One micro-batch and the update on a dry context, op by op.
@@ -57,7 +49,7 @@ std::vector<engine::OpEntry> record(engine::Context& c, mae::Model& model, const
     tape.backward(c, tape.last());
   }
   const engine::RangeScope range(&profile, "update");
-  update(c.stream, model.parameters());
+  launch_update(c.stream, model.parameters(), {}, dry_update(model.parameters()));
   return profile.ops();
 }
 

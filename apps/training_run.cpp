@@ -29,18 +29,13 @@ struct Paths {
   std::string log, events, checkpoints, pictures;
 };
 
-/// Some images of a data set, evenly spread, as one batch without augmentation; draws of epoch 0, so masks stay the
-/// same.
+/// Some images of a data set, evenly spread, as one batch.
 mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::Config& config) {
   mae::Batch batch;
   count = std::min(count, data.size);
   for (std::int64_t n = 0; n < count; ++n) {
     const std::int64_t i = n * data.size / count;
-    mae::Image image = data.image(i);
-    if (image.height != config.image_height || image.width != config.image_width)
-      image = mae::fit(image, config.image_height, config.image_width);
-    batch.pixels.insert(batch.pixels.end(), image.pixels.begin(), image.pixels.end());
-    batch.draws.insert(batch.draws.end(), {static_cast<std::uint32_t>(i), 0});
+    mae::append(batch, data.image(i), config.image_height, config.image_width, static_cast<std::uint32_t>(i));
   }
   return batch;
 }

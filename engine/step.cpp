@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
@@ -9,9 +10,8 @@
 namespace engine {
 namespace {
 
-enum Scalar { loss_slot, norm_slot, clip_slot, finite_slot, step_slot, scalar_count };
-constexpr std::size_t scalar_stride = 64;   // bytes: one line each
-constexpr std::int64_t kept_losses = 1024;  // ring of the losses of the last steps
+constexpr std::size_t scalar_stride = 64;  // bytes: one line each
+constexpr std::size_t scalar_count = 5;
 
 Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes) {
   Buffer buffer(stream.device(), bytes);
@@ -22,6 +22,33 @@ Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes) {
 
 }  // namespace
 
+void launch_update(kernels::Stream& stream, const Parameters& parameters, const AdamWOptions& options,
+                   const UpdateState& state) {
+  launch(stream, kernels::SquaredNorm{.x = parameters.gradient(), .out = state.squared_norm});
+  launch(stream, kernels::StepGuard{.loss = state.loss,
+                                    .squared_norm = state.squared_norm,
+                                    .finite = state.finite,
+                                    .clip = state.clip,
+                                    .max_norm = options.max_norm});
+  launch(stream, kernels::AdamW{.gradient = parameters.gradient(),
+                                .schedule = state.schedule,
+                                .step = state.step,
+                                .finite = state.finite,
+                                .clip = state.clip,
+                                .bounds = state.bounds,
+                                .lr_scale = state.lr_scale,
+                                .weight_decay = state.weight_decay,
+                                .master = parameters.master(),
+                                .moment1 = parameters.moment1(),
+                                .moment2 = parameters.moment2(),
+                                .compute = parameters.compute(),
+                                .beta1 = options.beta1,
+                                .beta2 = options.beta2,
+                                .eps = options.eps});
+  launch(stream,
+         kernels::StepAdvance{.loss = state.loss, .finite = state.finite, .step = state.step, .losses = state.losses});
+}
+
 TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options,
                      const std::vector<double>& lr, Program program)
     : workspace_(workspace),
@@ -30,15 +57,20 @@ TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOp
       options_(options),
       program_(std::move(program)),
       scalars_(stream_.device(), scalar_count * scalar_stride) {
+  const DType type = parameters.master_dtype();
+  auto* next = static_cast<std::byte*>(scalars_.data());
+  const auto scalar = [&](DType t) { return kernels::view_of(std::exchange(next, next + scalar_stride), t, {1}); };
+  state_ = {.loss = scalar(type), .squared_norm = scalar(type), .clip = scalar(type)};
+  state_.finite = scalar(DType::i32);
+  state_.step = scalar(DType::u32);
   upload_tables(lr);
   set_step(0);
-  const DType type = parameters.master_dtype();
   workspace.include([&](Context& context) {
     Tape tape;
     context.tape = &tape;
-    program_(context, {scalar(loss_slot, type), kernels::Write::overwrite});
+    program_(context, {state_.loss, kernels::Write::overwrite});
     tape.backward(context, tape.last());
-    launch(context.stream, kernels::SquaredNorm{.x = parameters.gradient(), .out = scalar(norm_slot, type)});
+    launch_update(context.stream, parameters, options_, state_);
   });
 }
 
@@ -62,11 +94,12 @@ void TrainStep::upload_tables(const std::vector<double>& lr) {
   lr_scale_ = upload(stream_, lr_scale.data(), lr_scale.size() * sizeof(double));
   weight_decay_ = upload(stream_, weight_decay.data(), weight_decay.size() * sizeof(double));
   losses_ = Buffer(stream_.device(), kept_losses * kernels::size_of(parameters_.master_dtype()));
-}
-
-View TrainStep::scalar(int slot, DType type) const {
-  return kernels::view_of(static_cast<std::byte*>(scalars_.data()) + static_cast<std::size_t>(slot) * scalar_stride,
-                          type, {1});
+  const auto segments = static_cast<std::int64_t>(lr_scale.size());
+  state_.schedule = schedule_.view(DType::f64, {static_cast<std::int64_t>(lr.size()), 3});
+  state_.bounds = bounds_.view(DType::u32, {segments + 1});
+  state_.lr_scale = lr_scale_.view(DType::f64, {segments});
+  state_.weight_decay = weight_decay_.view(DType::f64, {segments});
+  state_.losses = losses_.view(parameters_.master_dtype(), {kept_losses});
 }
 
 template <class T>
@@ -81,55 +114,30 @@ void TrainStep::micro_batch(bool first) {
   if (first) parameters_.begin_gradients();
   Tape tape;
   Context context = workspace_.context(&tape);
-  program_(context, {scalar(loss_slot, parameters_.master_dtype()),
-                     first ? kernels::Write::overwrite : kernels::Write::accumulate});
+  program_(context, {state_.loss, first ? kernels::Write::overwrite : kernels::Write::accumulate});
   tape.backward(context, tape.last());
 }
 
 StepResult TrainStep::update() {
   workspace_.context();  // lends the scratch
   const DType type = parameters_.master_dtype();
-  const std::int64_t segments = static_cast<std::int64_t>(parameters_.segments().size());
-  const View loss = scalar(loss_slot, type), norm = scalar(norm_slot, type), clip = scalar(clip_slot, type);
-  const View finite = scalar(finite_slot, DType::i32), step_counter = scalar(step_slot, DType::u32);
   const std::int64_t current = step();
   parameters_.finish_gradients(stream_);
-  launch(stream_, kernels::SquaredNorm{.x = parameters_.gradient(), .out = norm});
-  launch(stream_,
-         kernels::StepGuard{
-             .loss = loss, .squared_norm = norm, .finite = finite, .clip = clip, .max_norm = options_.max_norm});
-  launch(stream_, kernels::AdamW{.gradient = parameters_.gradient(),
-                                 .schedule = schedule_.view(DType::f64, {static_cast<std::int64_t>(lr_.size()), 3}),
-                                 .step = step_counter,
-                                 .finite = finite,
-                                 .clip = clip,
-                                 .bounds = bounds_.view(DType::u32, {segments + 1}),
-                                 .lr_scale = lr_scale_.view(DType::f64, {segments}),
-                                 .weight_decay = weight_decay_.view(DType::f64, {segments}),
-                                 .master = parameters_.master(),
-                                 .moment1 = parameters_.moment1(),
-                                 .moment2 = parameters_.moment2(),
-                                 .compute = parameters_.compute(),
-                                 .beta1 = options_.beta1,
-                                 .beta2 = options_.beta2,
-                                 .eps = options_.eps});
-  launch(stream_,
-         kernels::StepAdvance{
-             .loss = loss, .finite = finite, .step = step_counter, .losses = losses_.view(type, {kept_losses})});
+  launch_update(stream_, parameters_, options_, state_);
   const auto number = [&](const View& v) {
     return type == DType::f64 ? read<double>(v) : static_cast<double>(read<float>(v));
   };
-  return {.finite = read<std::int32_t>(finite) == 1,
-          .loss = number(loss),
-          .gradient_norm = std::sqrt(number(norm)),
+  return {.finite = read<std::int32_t>(state_.finite) == 1,
+          .loss = number(state_.loss),
+          .gradient_norm = std::sqrt(number(state_.squared_norm)),
           .lr = lr_[std::min(static_cast<std::size_t>(current), lr_.size() - 1)]};  // as kernels/optimizer does
 }
 
-std::int64_t TrainStep::step() const { return read<std::uint32_t>(scalar(step_slot, DType::u32)); }
+std::int64_t TrainStep::step() const { return read<std::uint32_t>(state_.step); }
 
 void TrainStep::set_step(std::int64_t step) {
   const auto value = static_cast<std::uint32_t>(step);
-  stream_.copy(scalar(step_slot, DType::u32).data, &value, sizeof(value));
+  stream_.copy(state_.step.data, &value, sizeof(value));
   stream_.synchronize();
 }
 

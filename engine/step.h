@@ -32,6 +32,20 @@ struct StepResult {
   double loss = 0, gradient_norm = 0, lr = 0;
 };
 
+/// What an update reads and writes beside the parameters. Views of no memory serve a dry run.
+struct UpdateState {
+  View loss, squared_norm, clip;        // (1) each   f32; f64 in f64 training
+  View finite, step;                    // (1) i32, (1) u32
+  View losses;                          // (ring) of the last steps   type of loss
+  View schedule;                        // (steps, 3) f64: lr, 1 - beta1^t, 1 - beta2^t
+  View bounds, lr_scale, weight_decay;  // (segments + 1) u32, (segments) f64, (segments) f64
+};
+inline constexpr std::int64_t kept_losses = 1024;  // length of the ring
+
+/// The launches of an update, gradients being complete: norm, guard, AdamW, advance.
+void launch_update(kernels::Stream& stream, const Parameters& parameters, const AdamWOptions& options,
+                   const UpdateState& state);
+
 class TrainStep {
  public:
   /// `lr`: one learning rate for each step of the run. Includes its program in the workspace, which is reserved
@@ -49,7 +63,6 @@ class TrainStep {
 
  private:
   void upload_tables(const std::vector<double>& lr);
-  View scalar(int slot, DType type) const;
   template <class T>
   T read(const View& scalar) const;
 
@@ -60,6 +73,7 @@ class TrainStep {
   Program program_;
   std::vector<double> lr_;
   Buffer scalars_, schedule_, bounds_, lr_scale_, weight_decay_, losses_;
+  UpdateState state_;  // views of these buffers
 };
 
 }  // namespace engine

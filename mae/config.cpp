@@ -62,6 +62,12 @@ void validate(const Config& c) {
           text(c.heads) + " heads do not divide dim " + text(c.dim), "");
   require(c.decoder_dim > 0 && c.decoder_heads > 0 && c.decoder_dim % c.decoder_heads == 0, "decoder_heads",
           text(c.decoder_heads) + " heads do not divide decoder_dim " + text(c.decoder_dim), "");
+  require(c.patches() <= 1 << 24 && c.patch_values() <= 1 << 24 && std::max(c.dim, c.decoder_dim) <= 1 << 16 &&
+              std::max(c.depth, c.decoder_depth) <= 1024 && c.mlp_ratio <= 64,
+          "sizes", "at most 2^24 patches of 2^24 values, 65536 dims, 1024 blocks and an mlp_ratio of 64 are possible",
+          "");
+  require(!c.norm_pix || c.patch_values() >= 2, "norm_pix", "a patch of one value has no variance to divide by",
+          "--no-norm-pix, or a larger patch");
   require(c.depth >= 1 && c.decoder_depth >= 0, "depth, decoder_depth", "there must be an encoder block", "");
   require(c.positions == Positions::learned || (c.dim % 4 == 0 && c.decoder_dim % 4 == 0), "dim, decoder_dim",
           "2-D sine-cosine positions need dims that 4 divides", "or positions = \"learned\"");

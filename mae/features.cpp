@@ -10,19 +10,6 @@ namespace {
 
 constexpr std::int64_t images_at_once = 100;
 
-/// Samples [first, first + count) in order, without augmentation.
-Batch read_in_order(const Dataset& data, int height, int width, std::int64_t first, std::int64_t count) {
-  Batch batch;
-  for (std::int64_t i = first; i < first + count; ++i) {
-    Image image = data.image(i);
-    if (image.height != height || image.width != width) image = fit(image, height, width);
-    batch.pixels.insert(batch.pixels.end(), image.pixels.begin(), image.pixels.end());
-    batch.draws.insert(batch.draws.end(), {static_cast<std::uint32_t>(i), 0});
-    batch.labels.push_back(data.label(i));
-  }
-  return batch;
-}
-
 /// The masking that keeps every patch, in its place.
 struct NoMask {
   NoMask(kernels::Stream& stream, std::int64_t batch, std::int64_t patches)
@@ -74,7 +61,10 @@ Features encoder_features(kernels::Stream& stream, const Model& model, const Dat
   workspace.reserve();
   for (std::int64_t first = 0; first < data.size; first += most) {
     const std::int64_t N = std::min(most, data.size - first);
-    const Batch batch = read_in_order(data, config.image_height, config.image_width, first, N);
+    Batch batch;
+    for (std::int64_t i = first; i < first + N; ++i)
+      append(batch, data.image(i), config.image_height, config.image_width, static_cast<std::uint32_t>(i),
+             data.label(i));
     inputs.fill(batch, 0, N);
     Context context = workspace.context();
     const Tensor tokens = model.forward_encoder(context, inputs.images(N), everything.masking(N), L);
@@ -90,20 +80,20 @@ Features encoder_features(kernels::Stream& stream, const Model& model, const Dat
   return features;
 }
 
-Features pixel_features(const Dataset& data, int height, int width, double value_range) {
+Features pixel_features(const Dataset& data, int height, int width) {
   Features features{
       .count = data.size, .width = std::int64_t{height} * width * data.channels, .values = {}, .labels = {}};
-  const auto append = [&](auto* pixels, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i)
-      features.values.push_back(static_cast<float>(static_cast<double>(pixels[i]) / value_range));
-  };
+  const auto count = static_cast<std::size_t>(features.width);
   for (std::int64_t i = 0; i < data.size; ++i) {
-    const Batch batch = read_in_order(data, height, width, i, 1);
-    const auto count = static_cast<std::size_t>(features.width);
-    if (data.dtype == kernels::DType::u8) append(reinterpret_cast<const std::uint8_t*>(batch.pixels.data()), count);
-    if (data.dtype == kernels::DType::u16) append(reinterpret_cast<const std::uint16_t*>(batch.pixels.data()), count);
-    if (data.dtype == kernels::DType::f32) append(reinterpret_cast<const float*>(batch.pixels.data()), count);
-    features.labels.push_back(batch.labels[0]);
+    Batch one;
+    append(one, data.image(i), height, width, static_cast<std::uint32_t>(i));
+    const auto widen = [&](const auto* pixels) {
+      for (std::size_t j = 0; j < count; ++j) features.values.push_back(static_cast<float>(pixels[j]));
+    };
+    if (data.dtype == kernels::DType::u8) widen(reinterpret_cast<const std::uint8_t*>(one.pixels.data()));
+    if (data.dtype == kernels::DType::u16) widen(reinterpret_cast<const std::uint16_t*>(one.pixels.data()));
+    if (data.dtype == kernels::DType::f32) widen(reinterpret_cast<const float*>(one.pixels.data()));
+    features.labels.push_back(data.label(i));
   }
   return features;
 }

@@ -19,7 +19,7 @@ enum class Pooling {
 Features encoder_features(kernels::Stream& stream, const Model& model, const Dataset& data, Pooling pooling,
                           const std::function<void(std::int64_t)>& progress = {});
 
-/// The pixels themselves, as parts of the value range: the baseline that needs no model. (samples, height * width * C)
-Features pixel_features(const Dataset& data, int height, int width, double value_range);
+/// The pixels themselves, which the probe standardises: the baseline that needs no model. (samples, height * width * C)
+Features pixel_features(const Dataset& data, int height, int width);
 
 }  // namespace mae

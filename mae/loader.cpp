@@ -31,6 +31,16 @@ std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::
   return order;
 }
 
+void append(Batch& batch, const Image& image, int height, int width, std::uint32_t sample, int label) {
+  const auto add = [&](const Image& fitting) {
+    batch.pixels.insert(batch.pixels.end(), fitting.pixels.begin(), fitting.pixels.end());
+  };
+  if (image.height == height && image.width == width) add(image);
+  else add(fit(image, height, width));
+  batch.draws.insert(batch.draws.end(), {sample, 0});
+  batch.labels.push_back(label);
+}
+
 Loader::Loader(Dataset data, const LoaderOptions& options) : data_(std::move(data)), options_(options) {
   LoaderOptions& o = options_;
   if (o.batch < 1 || o.batch > data_.size || data_.size > std::numeric_limits<std::uint32_t>::max()) {

@@ -41,6 +41,10 @@ struct Batch {
   std::vector<std::int32_t> labels;                        // (B) -1: none
 };
 
+/// Appends one image without augmentation, `fit` to height x width where its size differs. Its draws are those of
+/// `sample` in epoch 0, so that masks stay the same from call to call.
+void append(Batch& batch, const Image& image, int height, int width, std::uint32_t sample, int label = -1);
+
 /// A permutation of 0 .. n - 1.
 std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::uint32_t epoch);
 

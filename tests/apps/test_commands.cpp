@@ -84,6 +84,15 @@ TEST_CASE("a run from images to accuracy") {
     CHECK(mae::read_image(strip).width > 4 * 16);
     CHECK(mae_command({"probe", "--checkpoint", checkpoint, "--data", folder.path(), "--labels", "0,100", "--baselines",
                        "--json", table}) == apps::done);
+    const auto refused = [&](std::vector<std::string> probe_words, apps::Exit code) {
+      probe_words.insert(probe_words.begin(), {"probe", "--checkpoint", checkpoint, "--data", folder.path()});
+      CHECK(mae_command(probe_words) == code);
+    };
+    refused({"--labels", "2.5"}, apps::bad_usage);
+    refused({"--labels", "9"}, apps::bad_usage);
+    refused({"--labels", "321"}, apps::bad_usage);
+    refused({"--json", folder.file("nowhere/table.json")}, apps::bad_input);
+    refused({"--val-data", folder.file("image.png")}, apps::bad_input);
     const engine::Json results = engine::parse_json(engine::read_file(table), table);
     CHECK(results.at("protocol").as_string() == "quick");
     CHECK(results.at("results").as_array().size() == 6);

@@ -100,6 +100,7 @@ TEST_CASE("options that no run can have leave no folder behind") {
                                                                                      {"--epochs", "0.01"},
                                                                                      {"--epochs", "1e18"},
                                                                                      {"--crop-min", "2"},
+                                                                                     {"--depth", "1000000"},
                                                                                      {"--mlp-ratio", "0.01"},
                                                                                      {"--save-every", "0"},
                                                                                      {"--validation-images", "0"}}) {
@@ -107,6 +108,23 @@ TEST_CASE("options that no run can have leave no folder behind") {
     CHECK(pretrain(folder.path(), run, wrong) == apps::bad_input);
     CHECK(!fs::exists(run));
   }
+}
+
+TEST_CASE("a damaged newest checkpoint stops a resume; without it the run goes on from the one before") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  REQUIRE(pretrain(folder.path(), run, {"--save-every", "0.25"}) == apps::done);
+  const std::string newest = run + "/checkpoints/checkpoint-0000000004.safetensors", log = run + "/log.jsonl";
+  const std::string good = engine::read_file(newest), lines = engine::read_file(log);
+  fs::resize_file(newest, good.size() / 2);
+  const auto before = files(run);
+  CHECK(pretrain(folder.path(), run, {"--save-every", "0.25", "--resume", "auto"}) == apps::bad_input);
+  CHECK(files(run) == before);
+  fs::remove(newest);
+  CHECK(pretrain(folder.path(), run, {"--save-every", "0.25", "--resume", "auto"}) == apps::done);
+  CHECK((engine::read_file(newest) == good));
+  CHECK(engine::read_file(log) == lines);
 }
 
 TEST_CASE("a folder is held by one run at a time") {

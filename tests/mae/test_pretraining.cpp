@@ -1,9 +1,12 @@
 #include "mae/pretraining.h"
 
+#include <cmath>
 #include <cstring>
+
 #include "mae/model_file.h"
 
 #include "tests/support/folder.h"
+#include "tests/support/thread_count.h"
 #include "tests/support/tiny_training.h"
 
 using namespace test;
@@ -72,12 +75,38 @@ TEST_CASE("the structural options of the small-scale recipe train") {
   CHECK(mean(t.losses, 28, 32) < 0.7 * mean(t.losses, 0, 4));
 }
 
-TEST_CASE("two runs give the same bits") {
+TEST_CASE("two runs give the same bits, on any number of threads") {
   const mae::Config config = tiny_config();
   const mae::Dataset data = made_up_data(96, config, DType::u8);
-  const Trained a = train(config, tiny_recipe(32, 4), data, 10), b = train(config, tiny_recipe(32, 4), data, 10);
-  CHECK(a.losses == b.losses);
-  CHECK(a.weights == b.weights);
+  const auto run = [&] { return train(config, tiny_recipe(32, 4), data, 10); };
+  const Trained first = run();
+  for (const int threads : {1, 2, 3}) {
+    const Trained again = test::with_threads(threads, run);
+    CHECK(again.losses == first.losses);
+    CHECK((again.weights == first.weights));
+  }
+}
+
+TEST_CASE("a validation loss is the mean over its images, however they are cut") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  kernels::Stream stream(kernels::devices().front());
+  mae::Batch all;
+  for (std::int64_t i = 0; i < 20; ++i) mae::append(all, data.image(i), 16, 16, static_cast<std::uint32_t>(i));
+  const auto loss_of = [&](std::int64_t micro_batch, const mae::Batch& batch) {
+    mae::Recipe recipe = tiny_recipe(48, 4);
+    recipe.micro_batch = micro_batch;
+    return mae::Pretraining(stream, config, recipe, DType::f64, DType::u8, 2).evaluate(batch);
+  };
+  const double whole = loss_of(48, all);
+  double each = 0;
+  for (std::int64_t i = 0; i < 20; ++i) {
+    mae::Batch one;
+    mae::append(one, data.image(i), 16, 16, static_cast<std::uint32_t>(i));
+    each += loss_of(4, one) / 20;
+  }
+  CHECK(std::fabs(whole - each) <= 1e-12);
+  CHECK(std::fabs(whole - loss_of(6, all)) <= 1e-12);  // 6 + 6 + 6 + 2
 }
 
 TEST_CASE("accumulation gives the gradient of the whole batch") {
