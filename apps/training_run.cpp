@@ -76,7 +76,7 @@ class Run {
       write_step(step, result);
       const std::int64_t done = step + 1;
       const bool epoch_ends = done % per_epoch == 0;
-      if (epoch_ends) end_epoch(done);
+      if (epoch_ends || done == total) report_epoch(done);
       const bool early = !epoch_ends && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
       if (done == 1 || epoch_ends || early || done == last) draw_pictures(done);
       if (early) pictured_once_ = true;
@@ -161,7 +161,7 @@ class Run {
     engine::LineLog(paths_.events).append(to_text(line));
   }
 
-  void end_epoch(std::int64_t done) {
+  void report_epoch(std::int64_t done) {
     const double seconds = clock_seconds() - start_;
     Json line = Json::object({{"event", "epoch"},
                               {"seconds", seconds},

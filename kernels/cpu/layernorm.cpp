@@ -83,8 +83,7 @@ void backward_reference(Stream&, const LayerNormBackward& a, void*) {
   });
 }
 
-// ---- fast: f32, vectorised along the row
-// -----------------------------------------------------------------------------
+// ---- fast: f32, vectorised along the row --------------------------------------------------------------------------
 
 MAE_VECTOR void forward_row_fast(const LayerNormForward& a, std::int64_t r) {
   const std::int64_t C = a.x.cols();

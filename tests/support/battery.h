@@ -1,168 +1,28 @@
 // The battery that every kernel passes, on every device, in every row: compared with the f64 reference on the rounded
 // inputs; outputs poisoned with NaN and fenced with guard bands first; run twice for the same bits; replayed from a
-// graph for the same bits; inputs and the padding between rows untouched; accumulate = overwrite + previous, in the
-// reference; wrong shapes refused.
+// graph for the same bits; on views that no vector load is aligned with; inputs and the padding between rows untouched;
+// accumulate = overwrite + previous, in the reference; wrong shapes refused.
 #pragma once
 
-#include <cmath>
-#include <cstring>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "kernels/cases/case.h"
-#include "kernels/core/philox.h"
 #include "tests/support/catch.h"
+#include "tests/support/operand.h"
 
 namespace test {
-
-using namespace kernels;
-
-/// Host and device memory of one view, with guard bands before and after.
-class Operand {
- public:
-  Operand(const Device& device, View shape) : device_(device), view_(shape), bytes_(storage_bytes(shape)) {
-    host_.resize(bytes_ + 2 * guard, std::byte{0xa5});
-    memory_ = std::shared_ptr<void>(allocate(device, host_.size()), [device](void* p) { release(device, p); });
-    view_.data = static_cast<std::byte*>(memory_.get()) + guard;
-  }
-  const View& view() const { return view_; }
-  View host_view() {
-    View v = view_;
-    v.data = host_.data() + guard;
-    return v;
-  }
-  void upload(Stream& stream) { stream.copy(memory_.get(), host_.data(), host_.size()), stream.synchronize(); }
-  void download(Stream& stream) { stream.copy(host_.data(), memory_.get(), host_.size()), stream.synchronize(); }
-  bool guards_untouched() const {
-    for (std::size_t i = 0; i < guard; ++i) {
-      if (host_[i] != std::byte{0xa5} || host_[host_.size() - 1 - i] != std::byte{0xa5}) return false;
-    }
-    return true;
-  }
-  /// The bytes between the rows, where their stride is longer than they are, are as in `before`.
-  bool padding_untouched(const std::vector<std::byte>& before) const {
-    const std::size_t element = size_of(view_.dtype), used = static_cast<std::size_t>(view_.cols()) * element,
-                      stride = static_cast<std::size_t>(view_.row_stride) * element;
-    for (std::size_t row = guard; row + stride <= guard + bytes_; row += stride) {
-      if (std::memcmp(host_.data() + row + used, before.data() + row + used, stride - used) != 0) return false;
-    }
-    return true;
-  }
-  const std::vector<std::byte>& bits() const { return host_; }
-  void set_bits(const std::vector<std::byte>& bits) { host_ = bits; }
-
-  static constexpr std::size_t guard = 512;
-
- private:
-  static std::size_t storage_bytes(const View& v) {
-    return static_cast<std::size_t>(v.rows() * v.row_stride) * size_of(v.dtype);
-  }
-  Device device_;
-  View view_;
-  std::size_t bytes_;
-  std::vector<std::byte> host_;
-  std::shared_ptr<void> memory_;
-};
-
-inline double get(const View& v, std::int64_t r, std::int64_t c) {
-  switch (v.dtype) {
-    case DType::f64:
-      return v.row<double>(r)[c];
-    case DType::f32:
-      return v.row<float>(r)[c];
-    case DType::bf16:
-      return v.row<bf16>(r)[c];
-    case DType::i32:
-      return v.row<std::int32_t>(r)[c];
-    case DType::u32:
-      return v.row<std::uint32_t>(r)[c];
-    case DType::u16:
-      return v.row<std::uint16_t>(r)[c];
-    case DType::u8:
-      return v.row<std::uint8_t>(r)[c];
-  }
-  return 0;
-}
-
-inline void set(const View& v, std::int64_t r, std::int64_t c, double value) {
-  switch (v.dtype) {
-    case DType::f64:
-      v.row<double>(r)[c] = value;
-      break;
-    case DType::f32:
-      v.row<float>(r)[c] = static_cast<float>(value);
-      break;
-    case DType::bf16:
-      v.row<bf16>(r)[c] = bf16(value);
-      break;
-    case DType::i32:
-      v.row<std::int32_t>(r)[c] = static_cast<std::int32_t>(value);
-      break;
-    case DType::u32:
-      v.row<std::uint32_t>(r)[c] = static_cast<std::uint32_t>(value);
-      break;
-    case DType::u16:
-      v.row<std::uint16_t>(r)[c] = static_cast<std::uint16_t>(value);
-      break;
-    case DType::u8:
-      v.row<std::uint8_t>(r)[c] = static_cast<std::uint8_t>(value);
-      break;
-  }
-}
-
-inline void copy_values(const View& from, const View& to) {
-  for (std::int64_t r = 0; r < from.rows(); ++r) {
-    for (std::int64_t c = 0; c < from.cols(); ++c) set(to, r, c, get(from, r, c));
-  }
-}
-
-/// N(0, 1) values (Box-Muller on Philox) for floating views, uniform integers of the type for the others.
-inline void fill_random(const View& v, std::uint32_t stream, double mean = 0.0, double deviation = 1.0) {
-  const PhiloxKey key{.seed = stream, .purpose = static_cast<std::uint32_t>(Purpose::test)};
-  for (std::int64_t r = 0; r < v.rows(); ++r) {
-    for (std::int64_t c = 0; c < v.cols(); ++c) {
-      const auto i = static_cast<std::uint32_t>(r * v.cols() + c);
-      const PhiloxWords w = philox({.block = i, .subindex = 0, .sample = 0, .time = 0}, key);
-      const double normal =
-          std::sqrt(-2 * std::log(1 - uniform(w.w[0]))) * std::cos(6.283185307179586 * uniform(w.w[1]));
-      set(v, r, c, is_floating(v.dtype) ? mean + deviation * normal : w.w[2] % 200);
-    }
-  }
-}
-
-inline bool any_nan(const View& v) {
-  for (std::int64_t r = 0; r < v.rows(); ++r) {
-    for (std::int64_t c = 0; c < v.cols(); ++c) {
-      if (std::isnan(get(v, r, c))) return true;
-    }
-  }
-  return false;
-}
-
-/// norm(a - b) / norm(b); NaN counts as infinite; where b is all zero, norm(a)
-inline double relative_error(const View& a, const View& b) {
-  double difference = 0, size = 0;
-  for (std::int64_t r = 0; r < a.rows(); ++r) {
-    for (std::int64_t c = 0; c < a.cols(); ++c) {
-      const double x = get(a, r, c), y = get(b, r, c);
-      if (std::isnan(x) || std::isnan(y)) return INFINITY;
-      difference += (x - y) * (x - y);
-      size += y * y;
-    }
-  }
-  return size > 0 ? std::sqrt(difference / size) : std::sqrt(difference);
-}
 
 /// An argument struct together with the memory of its views, on one device.
 template <class Args>
 class Bench {
  public:
-  Bench(const Device& device, Args args) : args_(args), stream_(device) {
+  Bench(const Device& device, Args args, std::size_t shift = 0) : args_(args), stream_(device) {
     Args::fields(args_, [&](const char* name, View& view, Role role) {
       if (!view) return;
-      operands_.emplace_back(device, view);
+      operands_.emplace_back(device, view, shift);
       names_.push_back(name);
       roles_.push_back(role);
       view.data = operands_.back().view().data;
@@ -302,9 +162,12 @@ void check_accumulation(const Args& args) {
   }
 }
 
+/// False, and nothing checked, where the row refuses these arguments. `shift`: of all its views, in elements.
 template <class Args>
-void check_row(const Device& device, const Args& args, const std::string& row, const Bound& bound) {
-  Bench<Args> exact(devices().front(), with_dtype_f64(args)), bench(device, args);
+bool check_row(const Device& device, const Args& args, const Variant<Args>& variant, std::size_t shift) {
+  const std::string row = variant.name;
+  Bench<Args> exact(devices().front(), with_dtype_f64(args)), bench(device, args, shift);
+  if (variant.refuses && variant.refuses(device, bench.args())) return false;
   make_inputs(exact, bench);
   DType dtype = DType::f64;  // the coarsest floating type among the views decides the bound
   for (std::size_t i = 0; i < bench.count(); ++i) {
@@ -331,7 +194,8 @@ void check_row(const Device& device, const Args& args, const std::string& row, c
     if (bench.role(i) == Role::input) {
       CHECK((bench.operand(i).bits() == before[i]));
     } else if (is_floating(bench.operand(i).view().dtype)) {
-      CHECK(relative_error(bench.operand(i).host_view(), exact.operand(i).host_view()) <= bound_of(bound, dtype));
+      CHECK(relative_error(bench.operand(i).host_view(), exact.operand(i).host_view()) <=
+            bound_of(Case<Args>::bound, dtype));
     } else {
       CHECK(relative_error(bench.operand(i).host_view(), exact.operand(i).host_view()) == 0);
     }
@@ -345,6 +209,7 @@ void check_row(const Device& device, const Args& args, const std::string& row, c
   bench.replay(row);
   bench.download();
   CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
+  return true;
 }
 
 /// Any one view made one element longer must be refused by validate, with the kernel's name in the message; but for
@@ -386,11 +251,12 @@ void battery() {
           if (device.kind == DeviceKind::cpu) check_refusals(args);
           if (device.kind == DeviceKind::cpu && dtype == DType::f64) check_accumulation(args);
           for (const auto& variant : rows_of<Args>(device.kind)) {
-            if (variant.refuses && variant.refuses(device, args)) continue;
-            INFO(Args::kernel << " on " << device.name << " row " << variant.name << " shape " << shape << " "
-                              << name_of(dtype) << " variation " << variation);
-            check_row(device, args, variant.name, Case<Args>::bound);
-            never_ran.erase(std::string(name_of(device.kind)) + " " + variant.name);
+            for (const std::size_t shift : {0, 1}) {
+              INFO(Args::kernel << " on " << device.name << " row " << variant.name << " shape " << shape << " "
+                                << name_of(dtype) << " variation " << variation << " shift " << shift);
+              if (check_row(device, args, variant, shift))
+                never_ran.erase(std::string(name_of(device.kind)) + " " + variant.name);
+            }
           }
           ++variation;
         }
