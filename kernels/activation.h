@@ -10,10 +10,11 @@ namespace kernels {
 struct GeluForward {
   static constexpr const char* kernel = "gelu_forward";
 
-  View x;    // (R, C)
-  View y;    // (R, C)   written
+  View x;  // (R, C)
+  View y;  // (R, C)   written
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("y", a.y, Role::output);
   }
@@ -22,11 +23,12 @@ struct GeluForward {
 struct GeluBackward {
   static constexpr const char* kernel = "gelu_backward";
 
-  View dy;   // (R, C)
-  View x;    // (R, C)
-  View dx;   // (R, C)   written
+  View dy;  // (R, C)
+  View x;   // (R, C)
+  View dx;  // (R, C)   written
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("dy", a.dy, Role::input);
     f("x", a.x, Role::input);
     f("dx", a.dx, Role::output);
@@ -37,8 +39,10 @@ void validate(const GeluForward& a);
 void validate(const GeluBackward& a);
 Cost cost(const GeluForward& a);
 Cost cost(const GeluBackward& a);
-template <> Rows<GeluForward> rows_of(DeviceKind kind);
-template <> Rows<GeluBackward> rows_of(DeviceKind kind);
+template <>
+Rows<GeluForward> rows_of(DeviceKind kind);
+template <>
+Rows<GeluBackward> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<GeluForward> gelu_forward;
 extern const Rows<GeluBackward> gelu_backward;

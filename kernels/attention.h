@@ -16,12 +16,13 @@ namespace kernels {
 struct AttentionForward {
   static constexpr const char* kernel = "attention_forward";
 
-  View qkv;           // (B, T, 3, H, D)
-  View out;           // (B, T, H, D)      written
-  View lse{};         // (B, H, T)         written; null: not wanted
-  double scale = 1;   // D^-0.5
+  View qkv;          // (B, T, 3, H, D)
+  View out;          // (B, T, H, D)      written
+  View lse{};        // (B, H, T)         written; null: not wanted
+  double scale = 1;  // D^-0.5
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("qkv", a.qkv, Role::input);
     f("out", a.out, Role::output);
     f("lse", a.lse, Role::output);
@@ -31,14 +32,15 @@ struct AttentionForward {
 struct AttentionBackward {
   static constexpr const char* kernel = "attention_backward";
 
-  View qkv;           // (B, T, 3, H, D)
-  View out;           // (B, T, H, D)
-  View lse;           // (B, H, T)
-  View dout;          // (B, T, H, D)
-  View dqkv;          // (B, T, 3, H, D)   written
+  View qkv;   // (B, T, 3, H, D)
+  View out;   // (B, T, H, D)
+  View lse;   // (B, H, T)
+  View dout;  // (B, T, H, D)
+  View dqkv;  // (B, T, 3, H, D)   written
   double scale = 1;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("qkv", a.qkv, Role::input);
     f("out", a.out, Role::input);
     f("lse", a.lse, Role::input);
@@ -51,8 +53,10 @@ void validate(const AttentionForward& a);
 void validate(const AttentionBackward& a);
 Cost cost(const AttentionForward& a);   // 4 T^2 D operations a head: the two products
 Cost cost(const AttentionBackward& a);  // 8 T^2 D: dv, dP, dq, dk; making S again is extra work, not needed work
-template <> Rows<AttentionForward> rows_of(DeviceKind kind);
-template <> Rows<AttentionBackward> rows_of(DeviceKind kind);
+template <>
+Rows<AttentionForward> rows_of(DeviceKind kind);
+template <>
+Rows<AttentionBackward> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<AttentionForward> attention_forward;
 extern const Rows<AttentionBackward> attention_backward;

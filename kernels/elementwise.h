@@ -8,19 +8,23 @@ namespace kernels {
 struct Fill {
   static constexpr const char* kernel = "fill";
 
-  View out;           // (R, C)   written: value
+  View out;  // (R, C)   written: value
   double value = 0;
 
-  template <class Self, class F> static void fields(Self& a, F f) { f("out", a.out, Role::output); }
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
+    f("out", a.out, Role::output);
+  }
 };
 
 struct Cast {
   static constexpr const char* kernel = "cast";
 
-  View x;             // (R, C)   any floating dtype
-  View out;           // (R, C)   written: x in the dtype of out, rounded to nearest even
+  View x;    // (R, C)   any floating dtype
+  View out;  // (R, C)   written: x in the dtype of out, rounded to nearest even
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("out", a.out, Role::output);
   }
@@ -29,10 +33,11 @@ struct Cast {
 struct Accumulate {
   static constexpr const char* kernel = "accumulate";
 
-  View x;             // (R, C)
-  View out;           // (R, C)   updated: out + x
+  View x;    // (R, C)
+  View out;  // (R, C)   updated: out + x
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("out", a.out, Role::updated);
   }
@@ -44,9 +49,12 @@ void validate(const Accumulate& a);
 Cost cost(const Fill& a);
 Cost cost(const Cast& a);
 Cost cost(const Accumulate& a);
-template <> Rows<Fill> rows_of(DeviceKind kind);
-template <> Rows<Cast> rows_of(DeviceKind kind);
-template <> Rows<Accumulate> rows_of(DeviceKind kind);
+template <>
+Rows<Fill> rows_of(DeviceKind kind);
+template <>
+Rows<Cast> rows_of(DeviceKind kind);
+template <>
+Rows<Accumulate> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<Fill> fill;
 extern const Rows<Cast> cast;

@@ -9,8 +9,9 @@
 //     ds     = rstd * (g - average(g) - n * average(g * n))      averages over the row
 //     dgamma = sum over rows of dy * n,   dbeta = sum over rows of dy
 //
-// Saved for backward: s (or x), mean, rstd. Sums over rows run in blocks of fixed size, so the bits do not depend on the
-// number of threads. dtypes: data f64, f32 or bf16, all alike; statistics and dgamma, dbeta f64 for f64 data, else f32.
+// Saved for backward: s (or x), mean, rstd. Sums over rows run in blocks of fixed size, so the bits do not depend on
+// the number of threads. dtypes: data f64, f32 or bf16, all alike; statistics and dgamma, dbeta f64 for f64 data, else
+// f32.
 #pragma once
 
 #include "kernels/core/launch.h"
@@ -20,17 +21,18 @@ namespace kernels {
 struct LayerNormForward {
   static constexpr const char* kernel = "layernorm_forward";
 
-  View x;             // (R, C)
-  View residual{};    // (R, C)   null: none
-  View gamma;         // (C)
-  View beta;          // (C)
-  View sum{};         // (R, C)   written: x + residual; null exactly when residual is
-  View y;             // (R, C)   written
-  View mean{};        // (R)      written; null: not wanted
-  View rstd{};        // (R)      written; null: not wanted
+  View x;           // (R, C)
+  View residual{};  // (R, C)   null: none
+  View gamma;       // (C)
+  View beta;        // (C)
+  View sum{};       // (R, C)   written: x + residual; null exactly when residual is
+  View y;           // (R, C)   written
+  View mean{};      // (R)      written; null: not wanted
+  View rstd{};      // (R)      written; null: not wanted
   double eps = 1e-6;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("residual", a.residual, Role::input);
     f("gamma", a.gamma, Role::input);
@@ -45,18 +47,19 @@ struct LayerNormForward {
 struct LayerNormBackward {
   static constexpr const char* kernel = "layernorm_backward";
 
-  View dy;             // (R, C)
-  View x;              // (R, C)   what forward normalised: x + residual
-  View gamma;          // (C)
-  View mean;           // (R)
-  View rstd;           // (R)
-  View dx{};           // (R, C)   gradient of x, and of the residual; null: not wanted
-  View dgamma{};       // (C)      null: not wanted
-  View dbeta{};        // (C)      null exactly when dgamma is
+  View dy;        // (R, C)
+  View x;         // (R, C)   what forward normalised: x + residual
+  View gamma;     // (C)
+  View mean;      // (R)
+  View rstd;      // (R)
+  View dx{};      // (R, C)   gradient of x, and of the residual; null: not wanted
+  View dgamma{};  // (C)      null: not wanted
+  View dbeta{};   // (C)      null exactly when dgamma is
   Write dx_mode = Write::overwrite;
   Write parameter_mode = Write::overwrite;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("dy", a.dy, Role::input);
     f("x", a.x, Role::input);
     f("gamma", a.gamma, Role::input);
@@ -72,8 +75,10 @@ void validate(const LayerNormForward& a);
 void validate(const LayerNormBackward& a);
 Cost cost(const LayerNormForward& a);
 Cost cost(const LayerNormBackward& a);
-template <> Rows<LayerNormForward> rows_of(DeviceKind kind);
-template <> Rows<LayerNormBackward> rows_of(DeviceKind kind);
+template <>
+Rows<LayerNormForward> rows_of(DeviceKind kind);
+template <>
+Rows<LayerNormBackward> rows_of(DeviceKind kind);
 
 namespace cpu {
 extern const Rows<LayerNormForward> layernorm_forward;

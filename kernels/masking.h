@@ -3,8 +3,9 @@
 //     key[l]  = Philox word l of (seed, mask; subindex, sample, epoch)          an integer: no rounding anywhere
 //     rank[l] = #{j : key[j] < key[l], ties by index},   ids[rank[l]] = l
 //
-// The rank of a patch is its place in the shuffled order (ids_restore). A sample's mask depends on its index in the data set and
-// on the epoch alone: not on batch size, accumulation, worker, rank or device, and it is the same bits everywhere.
+// The rank of a patch is its place in the shuffled order (ids_restore). A sample's mask depends on its index in the
+// data set and on the epoch alone: not on batch size, accumulation, worker, rank or device, and it is the same bits
+// everywhere.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +17,14 @@ namespace kernels {
 struct MaskRanks {
   static constexpr const char* kernel = "mask_ranks";
 
-  View draws;                 // (B, 2)   u32: sample index, epoch
-  View rank;                  // (B, L)   i32, written
-  View ids;                   // (B, L)   i32, written
+  View draws;  // (B, 2)   u32: sample index, epoch
+  View rank;   // (B, L)   i32, written
+  View ids;    // (B, L)   i32, written
   std::uint32_t seed = 0;
-  std::uint32_t subindex = 0; // which of several masks of one sample and epoch
+  std::uint32_t subindex = 0;  // which of several masks of one sample and epoch
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("draws", a.draws, Role::input);
     f("rank", a.rank, Role::output);
     f("ids", a.ids, Role::output);
@@ -31,7 +33,8 @@ struct MaskRanks {
 
 void validate(const MaskRanks& a);
 Cost cost(const MaskRanks& a);
-template <> Rows<MaskRanks> rows_of(DeviceKind kind);
+template <>
+Rows<MaskRanks> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<MaskRanks> mask_ranks;
 /// The rule itself, for L keys of one sample: rank and ids as above. ids may be the memory of keys.

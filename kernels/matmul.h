@@ -17,20 +17,21 @@ enum class Layout { plain, transposed };
 struct MatMul {
   static constexpr const char* kernel = "matmul";
 
-  View a;                                // (M, K)   or (K, M) where transposed
-  View b;                                // (K, N)   or (N, K) where transposed
-  View bias{};                           // (N)      null: none
-  View residual{};                       // (M, N)   dtype of out; null: none
-  View out;                              // (M, N)
+  View a;           // (M, K)   or (K, M) where transposed
+  View b;           // (K, N)   or (N, K) where transposed
+  View bias{};      // (N)      null: none
+  View residual{};  // (M, N)   dtype of out; null: none
+  View out;         // (M, N)
   Layout a_layout = Layout::plain;
   Layout b_layout = Layout::plain;
-  Write mode = Write::overwrite;         // accumulate takes neither bias nor residual
+  Write mode = Write::overwrite;  // accumulate takes neither bias nor residual
 
   std::int64_t m() const { return a_layout == Layout::plain ? a.rows() : a.cols(); }
   std::int64_t k() const { return a_layout == Layout::plain ? a.cols() : a.rows(); }
   std::int64_t n() const { return b_layout == Layout::plain ? b.cols() : b.rows(); }
 
-  template <class Self, class F> static void fields(Self& s, F f) {
+  template <class Self, class F>
+  static void fields(Self& s, F f) {
     f("a", s.a, Role::input);
     f("b", s.b, Role::input);
     f("bias", s.bias, Role::input);
@@ -41,7 +42,10 @@ struct MatMul {
 
 void validate(const MatMul& s);
 Cost cost(const MatMul& s);
-template <> Rows<MatMul> rows_of(DeviceKind kind);
-namespace cpu { extern const Rows<MatMul> matmul; }
+template <>
+Rows<MatMul> rows_of(DeviceKind kind);
+namespace cpu {
+extern const Rows<MatMul> matmul;
+}
 
 }  // namespace kernels

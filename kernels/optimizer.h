@@ -2,11 +2,12 @@
 // the state of training on the device, so that a captured step needs nothing from the host.
 //
 //     p = p (1 - lr wd),   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2          g = clip * gradient
-//     p = p - lr (m / c1) / (sqrt(v / c2) + eps)                                     c1 = 1 - b1^t, c2 = 1 - b2^t, t = step + 1
+//     p = p - lr (m / c1) / (sqrt(v / c2) + eps)                                     c1 = 1 - b1^t, c2 = 1 - b2^t, t =
+//     step + 1
 //
 // lr, c1 and c2 of step s stand in row s of `schedule`, computed in f64 before training. Segment i covers the elements
-// [bounds[i], bounds[i + 1]) and has its own factor of lr and its own weight decay; a factor of 0 freezes it: nothing of it is
-// touched. Nothing at all happens when *finite is 0.
+// [bounds[i], bounds[i + 1]) and has its own factor of lr and its own weight decay; a factor of 0 freezes it: nothing
+// of it is touched. Nothing at all happens when *finite is 0.
 #pragma once
 
 #include "kernels/core/launch.h"
@@ -16,21 +17,22 @@ namespace kernels {
 struct AdamW {
   static constexpr const char* kernel = "adamw";
 
-  View gradient;          // (N)          f32, or f64 in f64 training
-  View schedule;          // (steps, 3)   f64: lr, c1, c2
-  View step;              // (1)          u32
-  View finite;            // (1)          i32
-  View clip;              // (1)          dtype of gradient: a factor on every gradient
-  View bounds;            // (S + 1)      u32, ascending, first 0, last N
-  View lr_scale;          // (S)          f64
-  View weight_decay;      // (S)          f64
-  View master;            // (N)          updated; dtype of gradient
-  View moment1;           // (N)          updated
-  View moment2;           // (N)          updated
-  View compute{};         // (N)          updated: master rounded to bf16; null in f32 and f64 training
+  View gradient;      // (N)          f32, or f64 in f64 training
+  View schedule;      // (steps, 3)   f64: lr, c1, c2
+  View step;          // (1)          u32
+  View finite;        // (1)          i32
+  View clip;          // (1)          dtype of gradient: a factor on every gradient
+  View bounds;        // (S + 1)      u32, ascending, first 0, last N
+  View lr_scale;      // (S)          f64
+  View weight_decay;  // (S)          f64
+  View master;        // (N)          updated; dtype of gradient
+  View moment1;       // (N)          updated
+  View moment2;       // (N)          updated
+  View compute{};     // (N)          updated: master rounded to bf16; null in f32 and f64 training
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("gradient", a.gradient, Role::input);
     f("schedule", a.schedule, Role::input);
     f("step", a.step, Role::input);
@@ -46,17 +48,19 @@ struct AdamW {
   }
 };
 
-/// Before the update: finite = 1 when loss and squared_norm are, else 0; clip = min(1, max_norm / norm), or 1 for max_norm 0.
+/// Before the update: finite = 1 when loss and squared_norm are, else 0; clip = min(1, max_norm / norm), or 1 for
+/// max_norm 0.
 struct StepGuard {
   static constexpr const char* kernel = "step_guard";
 
-  View loss;              // (1)   f32, or f64 in f64 training
-  View squared_norm;      // (1)   of the gradient
-  View finite;            // (1)   i32, written
-  View clip;              // (1)   written
+  View loss;          // (1)   f32, or f64 in f64 training
+  View squared_norm;  // (1)   of the gradient
+  View finite;        // (1)   i32, written
+  View clip;          // (1)   written
   double max_norm = 0;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("loss", a.loss, Role::input);
     f("squared_norm", a.squared_norm, Role::input);
     f("finite", a.finite, Role::output);
@@ -68,12 +72,13 @@ struct StepGuard {
 struct StepAdvance {
   static constexpr const char* kernel = "step_advance";
 
-  View loss;              // (1)
-  View finite;            // (1)      i32
-  View step;              // (1)      u32, updated
-  View losses;            // (ring)   updated
+  View loss;    // (1)
+  View finite;  // (1)      i32
+  View step;    // (1)      u32, updated
+  View losses;  // (ring)   updated
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("loss", a.loss, Role::input);
     f("finite", a.finite, Role::input);
     f("step", a.step, Role::updated);
@@ -87,9 +92,12 @@ void validate(const StepAdvance& a);
 Cost cost(const AdamW& a);
 Cost cost(const StepGuard& a);
 Cost cost(const StepAdvance& a);
-template <> Rows<AdamW> rows_of(DeviceKind kind);
-template <> Rows<StepGuard> rows_of(DeviceKind kind);
-template <> Rows<StepAdvance> rows_of(DeviceKind kind);
+template <>
+Rows<AdamW> rows_of(DeviceKind kind);
+template <>
+Rows<StepGuard> rows_of(DeviceKind kind);
+template <>
+Rows<StepAdvance> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<AdamW> adamw;
 extern const Rows<StepGuard> step_guard;

@@ -10,11 +10,12 @@ namespace kernels {
 struct ColumnSum {
   static constexpr const char* kernel = "column_sum";
 
-  View x;     // (R, C)
-  View out;   // (C)
+  View x;    // (R, C)
+  View out;  // (C)
   Write mode = Write::overwrite;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("out", a.out, role_of(a.mode));
   }
@@ -24,10 +25,11 @@ struct ColumnSum {
 struct SquaredNorm {
   static constexpr const char* kernel = "squared_norm";
 
-  View x;     // (N)
-  View out;   // (1)   written
+  View x;    // (N)
+  View out;  // (1)   written
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("out", a.out, Role::output);
   }
@@ -37,8 +39,10 @@ void validate(const ColumnSum& a);
 void validate(const SquaredNorm& a);
 Cost cost(const ColumnSum& a);
 Cost cost(const SquaredNorm& a);
-template <> Rows<ColumnSum> rows_of(DeviceKind kind);
-template <> Rows<SquaredNorm> rows_of(DeviceKind kind);
+template <>
+Rows<ColumnSum> rows_of(DeviceKind kind);
+template <>
+Rows<SquaredNorm> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<ColumnSum> column_sum;
 extern const Rows<SquaredNorm> squared_norm;

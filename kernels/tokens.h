@@ -1,9 +1,10 @@
 // From pixels to tokens and back, and the moves of tokens that masking needs.
 //
 // Patches are numbered row by row over the image; L = (height / P) (width / P). `ids` (B, L) is the shuffled order of
-// the patches of a sample, `rank` (B, L) its inverse: rank[ids[k]] = k. A patch is kept when its rank is below K, so the
-// first K columns of ids (a view with row_stride L) are the kept patches, and rank is what He et al. call ids_restore.
-// dtypes: tokens f64, f32 or bf16, all alike; gradients of parameters f64 for f64 data, else f32; ids and rank i32.
+// the patches of a sample, `rank` (B, L) its inverse: rank[ids[k]] = k. A patch is kept when its rank is below K, so
+// the first K columns of ids (a view with row_stride L) are the kept patches, and rank is what He et al. call
+// ids_restore. dtypes: tokens f64, f32 or bf16, all alike; gradients of parameters f64 for f64 data, else f32; ids and
+// rank i32.
 //
 // Rows trust the values of ids and rank: validate sees shapes only, because a dry stream has no data to look at.
 #pragma once
@@ -12,22 +13,24 @@
 
 namespace kernels {
 
-/// Order of the values of one patch: MAE's target and prediction have the channel fastest, a convolution's weight slowest.
+/// Order of the values of one patch: MAE's target and prediction have the channel fastest, a convolution's weight
+/// slowest.
 enum class PatchOrder { row_column_channel, channel_row_column };
 
-/// patches = pixel * scale[channel] + shift[channel], cut into patches. With pixels of value range r, mean m and standard
-/// deviation s (both as parts of r): scale = 1 / (r s), shift = -m / s.
+/// patches = pixel * scale[channel] + shift[channel], cut into patches. With pixels of value range r, mean m and
+/// standard deviation s (both as parts of r): scale = 1 / (r s), shift = -m / s.
 struct Patchify {
   static constexpr const char* kernel = "patchify";
 
-  View images;        // (B, height, width, C)   u8, u16, f32 or f64
-  View scale;         // (C)                     f64 for f64 patches, else f32
-  View shift;         // (C)
-  View patches;       // (B, L, P P C)           written; f64, f32 or bf16
-  int patch = 16;     // P, which divides height and width
+  View images;     // (B, height, width, C)   u8, u16, f32 or f64
+  View scale;      // (C)                     f64 for f64 patches, else f32
+  View shift;      // (C)
+  View patches;    // (B, L, P P C)           written; f64, f32 or bf16
+  int patch = 16;  // P, which divides height and width
   PatchOrder order = PatchOrder::row_column_channel;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("images", a.images, Role::input);
     f("scale", a.scale, Role::input);
     f("shift", a.shift, Role::input);
@@ -39,12 +42,13 @@ struct Patchify {
 struct Unpatchify {
   static constexpr const char* kernel = "unpatchify";
 
-  View patches;       // (B, L, P P C)
-  View images;        // (B, height, width, C)   written; dtype of patches
+  View patches;  // (B, L, P P C)
+  View images;   // (B, height, width, C)   written; dtype of patches
   int patch = 16;
   PatchOrder order = PatchOrder::row_column_channel;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("patches", a.patches, Role::input);
     f("images", a.images, Role::output);
   }
@@ -54,11 +58,12 @@ struct Unpatchify {
 struct TokenGatherForward {
   static constexpr const char* kernel = "token_gather_forward";
 
-  View x;             // (B, L, C)
-  View ids;           // (B, K)      i32, values in [0, L), none twice in a row
-  View out;           // (B, K, C)   written
+  View x;    // (B, L, C)
+  View ids;  // (B, K)      i32, values in [0, L), none twice in a row
+  View out;  // (B, K, C)   written
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("ids", a.ids, Role::input);
     f("out", a.out, Role::output);
@@ -69,12 +74,13 @@ struct TokenGatherForward {
 struct TokenGatherBackward {
   static constexpr const char* kernel = "token_gather_backward";
 
-  View dout;          // (B, K, C)
-  View rank;          // (B, L)      i32
-  View dx;            // (B, L, C)
+  View dout;  // (B, K, C)
+  View rank;  // (B, L)      i32
+  View dx;    // (B, L, C)
   Write dx_mode = Write::overwrite;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("dout", a.dout, Role::input);
     f("rank", a.rank, Role::input);
     f("dx", a.dx, role_of(a.dx_mode));
@@ -90,14 +96,15 @@ enum class ClassPosition { first_row, none };
 struct TokenEmbedForward {
   static constexpr const char* kernel = "token_embed_forward";
 
-  View x;             // (B, K, C)       embedded patches, kept ones only
-  View cls;           // (1, C)
-  View positions;     // (L + 1, C)      or (L, C) with ClassPosition::none
-  View ids;           // (B, K)          i32
-  View out;           // (B, 1 + K, C)   written
+  View x;          // (B, K, C)       embedded patches, kept ones only
+  View cls;        // (1, C)
+  View positions;  // (L + 1, C)      or (L, C) with ClassPosition::none
+  View ids;        // (B, K)          i32
+  View out;        // (B, 1 + K, C)   written
   ClassPosition class_position = ClassPosition::first_row;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("cls", a.cls, Role::input);
     f("positions", a.positions, Role::input);
@@ -118,7 +125,8 @@ struct TokenEmbedBackward {
   Write parameter_mode = Write::overwrite;
   ClassPosition class_position = ClassPosition::first_row;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("dout", a.dout, Role::input);
     f("rank", a.rank, Role::input);
     f("dx", a.dx, Role::output);
@@ -132,13 +140,14 @@ struct TokenEmbedBackward {
 struct TokenScatterForward {
   static constexpr const char* kernel = "token_scatter_forward";
 
-  View x;             // (B, 1 + K, C)
-  View mask_token;    // (1, C)
-  View positions;     // (L + 1, C)
-  View rank;          // (B, L)          i32
-  View out;           // (B, 1 + L, C)   written
+  View x;           // (B, 1 + K, C)
+  View mask_token;  // (1, C)
+  View positions;   // (L + 1, C)
+  View rank;        // (B, L)          i32
+  View out;         // (B, 1 + L, C)   written
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("mask_token", a.mask_token, Role::input);
     f("positions", a.positions, Role::input);
@@ -147,20 +156,21 @@ struct TokenScatterForward {
   }
 };
 
-/// dx[b, 0] = dout[b, 0], dx[b, 1 + k] = dout[b, 1 + ids[b, k]]; dmask_token = sum of dout[b, 1 + l] where rank[b, l] >= K,
-/// dpositions = sum over b of dout[b]; sums over b in order, and over l within a sample first.
+/// dx[b, 0] = dout[b, 0], dx[b, 1 + k] = dout[b, 1 + ids[b, k]]; dmask_token = sum of dout[b, 1 + l] where rank[b, l]
+/// >= K, dpositions = sum over b of dout[b]; sums over b in order, and over l within a sample first.
 struct TokenScatterBackward {
   static constexpr const char* kernel = "token_scatter_backward";
 
-  View dout;          // (B, 1 + L, C)
-  View rank;          // (B, L)          i32
-  View ids;           // (B, K)          i32
-  View dx{};          // (B, 1 + K, C)   written; null: not wanted
-  View dmask_token{}; // (1, C)          null: not wanted
-  View dpositions{};  // (L + 1, C)      null: not wanted
+  View dout;           // (B, 1 + L, C)
+  View rank;           // (B, L)          i32
+  View ids;            // (B, K)          i32
+  View dx{};           // (B, 1 + K, C)   written; null: not wanted
+  View dmask_token{};  // (1, C)          null: not wanted
+  View dpositions{};   // (L + 1, C)      null: not wanted
   Write parameter_mode = Write::overwrite;
 
-  template <class Self, class F> static void fields(Self& a, F f) {
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
     f("dout", a.dout, Role::input);
     f("rank", a.rank, Role::input);
     f("ids", a.ids, Role::input);
@@ -186,14 +196,22 @@ Cost cost(const TokenEmbedForward& a);
 Cost cost(const TokenEmbedBackward& a);
 Cost cost(const TokenScatterForward& a);
 Cost cost(const TokenScatterBackward& a);
-template <> Rows<Patchify> rows_of(DeviceKind kind);
-template <> Rows<Unpatchify> rows_of(DeviceKind kind);
-template <> Rows<TokenGatherForward> rows_of(DeviceKind kind);
-template <> Rows<TokenGatherBackward> rows_of(DeviceKind kind);
-template <> Rows<TokenEmbedForward> rows_of(DeviceKind kind);
-template <> Rows<TokenEmbedBackward> rows_of(DeviceKind kind);
-template <> Rows<TokenScatterForward> rows_of(DeviceKind kind);
-template <> Rows<TokenScatterBackward> rows_of(DeviceKind kind);
+template <>
+Rows<Patchify> rows_of(DeviceKind kind);
+template <>
+Rows<Unpatchify> rows_of(DeviceKind kind);
+template <>
+Rows<TokenGatherForward> rows_of(DeviceKind kind);
+template <>
+Rows<TokenGatherBackward> rows_of(DeviceKind kind);
+template <>
+Rows<TokenEmbedForward> rows_of(DeviceKind kind);
+template <>
+Rows<TokenEmbedBackward> rows_of(DeviceKind kind);
+template <>
+Rows<TokenScatterForward> rows_of(DeviceKind kind);
+template <>
+Rows<TokenScatterBackward> rows_of(DeviceKind kind);
 namespace cpu {
 extern const Rows<Patchify> patchify;
 extern const Rows<Unpatchify> unpatchify;
