@@ -1,6 +1,9 @@
 // The commands of `mae`, one file each. argv[0] is the command's name; each returns an apps::Exit.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace apps {
 
 int pretrain(int argc, char** argv);
@@ -9,5 +12,8 @@ int probe(int argc, char** argv);
 int plan(int argc, char** argv);
 int devices(int argc, char** argv);
 int inspect(int argc, char** argv);
+
+/// The keys of a run's config file, for commands that read one.
+std::vector<std::string> pretrain_keys();
 
 }  // namespace apps

@@ -97,10 +97,10 @@ void LearningPicture::draw_picture(const mae::Reconstruction& now, const std::ve
     const fs::path path = fs::path(folder_) / (std::string(name) + ".safetensors");
     if (!fs::exists(path)) continue;
     const LoadedStage stage = load_stage(path.string());
-    if (!grid.columns.empty() && grid.columns.back() == stage.caption) continue;  // "now" is still one of the others
+    if (grid.columns.back() == stage.caption) continue;     // "now" is still one of the others
+    if (stage.tiles.size() != grid.tiles.size()) continue;  // of an earlier part of the run, with other --pictures
     grid.columns.push_back(stage.caption);
-    for (std::size_t n = 0; n < grid.tiles.size() && n < stage.tiles.size(); ++n)
-      grid.tiles[n].push_back(stage.tiles[n]);
+    for (std::size_t n = 0; n < grid.tiles.size(); ++n) grid.tiles[n].push_back(stage.tiles[n]);
   }
   write_png((fs::path(folder_) / "learning.png").string(), draw(grid));
 }
@@ -132,7 +132,8 @@ void write_loss_picture(const std::string& path, const std::string& log, const s
     steps.y.push_back(line.at("loss").as_double());
   });
   each_line(events, [&](const engine::Json& line) {
-    if (const engine::Json* loss = line.find("validation_loss")) {
+    const engine::Json* loss = line.find("validation_loss");
+    if (loss && loss->kind != engine::Json::Kind::null) {  // null: it was not finite
       validation.x.push_back(line.at("epoch").as_double());
       validation.y.push_back(loss->as_double());
     }

@@ -117,6 +117,12 @@ Option& OptionTable::add(const std::string& key, const std::string& help, std::f
       Option{.key = key, .group = group_, .help = help, .get = std::move(get), .set = std::move(set)});
 }
 
+std::vector<std::string> OptionTable::keys() const {
+  std::vector<std::string> keys;
+  for (const Option& option : options_) keys.push_back(option.key);
+  return keys;
+}
+
 Option* OptionTable::find(const std::string& key) {
   const auto found = std::find_if(options_.begin(), options_.end(), [&](const Option& o) { return o.key == key; });
   return found == options_.end() ? nullptr : &*found;
@@ -152,11 +158,9 @@ void OptionTable::read_flags(int argc, const char* const* argv, std::vector<Assi
 }
 
 void OptionTable::read_file(const std::string& path, std::vector<Assignment>& assignments) {
-  std::vector<std::string> keys, groups{"run"};
-  for (const Option& option : options_) {
-    keys.push_back(option.key);
-    groups.push_back(slug(option.group));
-  }
+  const std::vector<std::string> keys = this->keys();
+  std::vector<std::string> groups{"run"};
+  for (const Option& option : options_) groups.push_back(slug(option.group));
   std::map<std::string, int> lines;
   for (const TomlEntry& entry : parse_toml(engine::read_file(path), path)) {
     const std::string where = fmt::format("{}:{}", path, entry.line);
@@ -165,6 +169,7 @@ void OptionTable::read_file(const std::string& path, std::vector<Assignment>& as
       throw UsageError(fmt::format("there is no table \"{}\"", entry.table), where,
                        did_you_mean(entry.table, groups, "the keys without a table"));
     Option* option = find(entry.key);
+    if (!option && passed_over_.contains(entry.key)) continue;
     if (!option)
       throw UsageError(fmt::format("there is no key \"{}\"", entry.key), where,
                        did_you_mean(entry.key, keys, "mae " + command_ + " --help; keys are flags with underscores"));

@@ -97,6 +97,10 @@ class OptionTable {
   /// the defaults of others.
   void on_key(const std::string& key, std::function<void()> callback) { hooks_.emplace_back(key, std::move(callback)); }
 
+  /// Keys of a file that belong to another command: passed over. So `plan` reads the config of a run.
+  void pass_over(const std::vector<std::string>& keys) { passed_over_.insert(keys.begin(), keys.end()); }
+  std::vector<std::string> keys() const;
+
   /// False after --help, which it prints: the command then returns 0. Throws UsageError for unknown flags and keys,
   /// with the nearest name, and for values of a wrong type, with flag, or file and line.
   bool parse(int argc, const char* const* argv);
@@ -133,7 +137,7 @@ class OptionTable {
   std::string command_, summary_, example_, group_ = "Options", config_file_;
   std::deque<Option> options_;  // a deque: add() hands out references
   std::vector<std::pair<std::string, std::function<void()>>> hooks_;
-  std::set<std::string> given_;
+  std::set<std::string> given_, passed_over_;
 };
 
 /// "micro-batch"

@@ -144,6 +144,7 @@ int plan(int argc, char** argv) {
   options.add("json", json, "one line of JSON instead of tables");
   add_model_options(options, o.config);
   add_device_options(options, device_options);
+  options.pass_over(pretrain_keys());
   if (!options.parse(argc, argv)) return done;
   mae::validate(mae::Recipe{.batch = o.batch, .micro_batch = micro_batch});
   o.micro_batch = micro_batch > 0 ? micro_batch : o.batch;

@@ -98,6 +98,13 @@ void write_config(const OptionTable& table, const PretrainOptions& o, kernels::S
 
 }  // namespace
 
+std::vector<std::string> pretrain_keys() {
+  PretrainOptions o;
+  OptionTable table("pretrain", "", "");
+  add_options(table, o);
+  return table.keys();
+}
+
 int pretrain(int argc, char** argv) {
   PretrainOptions o;
   OptionTable table("pretrain", "pretrain a Masked Autoencoder. Defaults are the recipe of the paper",
@@ -129,7 +136,7 @@ int pretrain(int argc, char** argv) {
     case RunEnd::stopped:
       break;
   }
-  fmt::print("pictures: {0}/pictures/learning.png {0}/pictures/loss.png\n", o.run.folder);
+  if (o.run.pictures > 0) fmt::print("pictures: {0}/pictures/learning.png {0}/pictures/loss.png\n", o.run.folder);
   return done;
 }
 

@@ -13,6 +13,7 @@
 #include "apps/table.h"
 #include "engine/files.h"
 #include "engine/json.h"
+#include "engine/number.h"
 #include "mae/features.h"
 #include "mae/model_file.h"
 
@@ -39,6 +40,7 @@ struct Row {
 struct Cell {
   std::int64_t labels = 0;
   double mean = 0, spread = 0;
+  bool converged = true;
 };
 
 Cell fit(const Row& row, std::int64_t labels, int seeds, ProgressWriter& progress) {
@@ -50,7 +52,9 @@ Cell fit(const Row& row, std::int64_t labels, int seeds, ProgressWriter& progres
     progress.note(
         fmt::format("protocol quick, {}, {}, {} labels, seed {}: top-1 {:.2f} % test ({:.2f} % train), penalty {:g}, "
                     "{} iterations",
-                    row.name, row.details, r.labels, seed, r.top1, r.train_top1, r.penalty, r.iterations));
+                    row.name, row.details, r.labels, seed, r.top1, r.train_top1, r.penalty, r.iterations) +
+        (r.converged ? "" : " (the most allowed)"));
+    cell.converged = cell.converged && r.converged;
     cell.labels = r.labels;
     cell.mean += r.top1 / seeds;
     low = std::min(low, r.top1);
@@ -108,7 +112,7 @@ std::vector<Row> feature_rows(kernels::Stream& stream, const ProbeCommand& o, co
   }
   if (o.baselines || (!o.raw_pixels && !o.random_init)) {
     const auto model = mae::load_model(stream, o.checkpoint, kernels::DType::f32);
-    rows.push_back({"pretrained encoder", fmt::format("{} after {:g} epochs", o.pooling, epochs),
+    rows.push_back({"pretrained encoder", fmt::format("{} after {:.3g} epochs", o.pooling, epochs),
                     encode(stream, *model, train, pooling, "pretrained encoder", progress),
                     encode(stream, *model, test, pooling, "pretrained encoder, test", progress)});
   }
@@ -127,11 +131,14 @@ void check(const ProbeCommand& o, const mae::Dataset& train, const mae::Dataset&
                                      test.classes.size(), train.classes.size()),
                          test.path, "--val-data with the same class names");
   const auto classes = static_cast<std::int64_t>(train.classes.size());
+  if (classes < 2) throw kernels::Error("there is only one class", o.data.data, "at least two classes to tell apart");
   for (std::int64_t n : o.labels) {
     if (n != 0 && (n < classes || n > train.size))
       throw UsageError(fmt::format("{} labels of {} images in {} classes", n, train.size, classes), "--labels",
                        fmt::format("0 for all, or {} to {}", classes, train.size));
   }
+  if (std::filesystem::is_directory(o.json))
+    throw kernels::Error(o.json + " is a folder", "--json", "the name of a file");
   const auto folder = std::filesystem::path(o.json).parent_path();
   if (!o.json.empty() && !folder.empty() && !std::filesystem::is_directory(folder))
     throw kernels::Error("there is no folder " + folder.string(), "--json", "mkdir -p " + folder.string());
@@ -154,41 +161,39 @@ int probe(int argc, char** argv) {
   const mae::Config config = mae::config_of(checkpoint, o.checkpoint);
   const mae::Dataset train = open_training_data(o.data, config), test = require_validation_data(o.data, config);
   check(o, train, test);
-  const auto seed_text = checkpoint.metadata.find("run.seed");
-  const auto seed =
-      static_cast<std::uint32_t>(seed_text == checkpoint.metadata.end() ? 0 : std::stoul(seed_text->second));
-
-  const double epochs =
-      checkpoint.metadata.contains("run.epochs") ? std::stod(checkpoint.metadata.at("run.epochs")) : 0;
+  const auto run_number = [&]<class T>(const char* key, T otherwise) {
+    const auto found = checkpoint.metadata.find(key);
+    if (found == checkpoint.metadata.end()) return otherwise;
+    if (const auto value = engine::parse_number<T>(found->second)) return *value;
+    throw kernels::Error(fmt::format("the metadata \"{}\" is \"{}\", no number", key, found->second), o.checkpoint);
+  };
+  const auto seed = run_number("run.seed", std::uint32_t{0});
+  const auto epochs = run_number("run.epochs", 0.0);
 
   ProgressWriter progress;
   std::vector<std::vector<std::string>> cells{{"features \\ labels"}};
   for (std::int64_t n : o.labels) cells[0].push_back(std::to_string(n == 0 ? train.size : n));
   Json results = Json::array();
   for (const Row& row : feature_rows(stream, o, config, train, test, seed, epochs, progress)) {
-    cells.push_back({row.name});
+    cells.push_back({row.name + ", " + row.details});
     for (std::int64_t n : o.labels) {
       const Cell cell = fit(row, n, o.seeds, progress);
       cells.back().push_back(o.seeds > 1 ? fmt::format("{:.2f} ({:.2f})", cell.mean, cell.spread)
                                          : fmt::format("{:.2f}", cell.mean));
-      results.add({},
-                  Json::object(
-                      {{"features", row.name}, {"labels", cell.labels}, {"top1", cell.mean}, {"spread", cell.spread}}));
+      results.add({}, Json::object({{"features", row.name},
+                                    {"details", row.details},
+                                    {"labels", cell.labels},
+                                    {"top1", cell.mean},
+                                    {"spread", cell.spread},
+                                    {"converged", cell.converged}}));
     }
   }
-  fmt::print(
-      "\nlinear probe, protocol {}, features {} after {:g} epochs of pretraining: top-1 % on all {} test "
-      "images{}\n\n{}",
-      o.protocol, o.pooling, epochs, test.size,
-      o.seeds > 1 ? fmt::format(", mean (spread) of {} choices of labels", o.seeds) : std::string(),
-      aligned(cells, "l" + std::string(o.labels.size(), 'r')));
+  fmt::print("\nlinear probe, protocol {}: top-1 % on all {} test images{}\n\n{}", o.protocol, test.size,
+             o.seeds > 1 ? fmt::format(", mean (spread) of {} choices of labels", o.seeds) : std::string(),
+             aligned(cells, "l" + std::string(o.labels.size(), 'r')));
   if (!o.json.empty()) {
-    const std::string text = to_text(Json::object({{"protocol", o.protocol},
-                                                   {"features", o.pooling},
-                                                   {"epochs", epochs},
-                                                   {"test_images", test.size},
-                                                   {"seeds", o.seeds},
-                                                   {"results", results}}));
+    const std::string text = to_text(
+        Json::object({{"protocol", o.protocol}, {"test_images", test.size}, {"seeds", o.seeds}, {"results", results}}));
     engine::write_atomically(o.json, [&](engine::FileWriter& file) { file.write(text + "\n"); });
   }
   return done;

@@ -65,26 +65,29 @@ void ProgressWriter::show(const Progress& progress, double now) {
 
 void ProgressWriter::note(const std::string& line) {
   const int columns = columns_();
-  if (!shown_.empty()) fmt::print(file_, "\r{}\r", fitted("", columns));
-  fmt::print(file_, "{}\n", line);
-  if (!shown_.empty()) fmt::print(file_, "{}", fitted(shown_, columns));
+  if (!shown_.empty()) put("\r" + fitted("", columns) + "\r");
+  put(line + "\n");
+  if (!shown_.empty()) put(fitted(shown_, columns));
   std::fflush(file_);
 }
 
 void ProgressWriter::finish() {
   if (!held_.empty()) write(std::exchange(held_, {}));
-  if (!shown_.empty()) fmt::print(file_, "\n");
+  if (!shown_.empty()) put("\n");
   std::fflush(file_);
   shown_.clear();
   last_ = -INFINITY;
 }
 
+/// Nothing stops for a reader that has gone.
+void ProgressWriter::put(const std::string& text) { (void)!std::fwrite(text.data(), 1, text.size(), file_); }
+
 void ProgressWriter::write(const std::string& line) {
   if (const int columns = columns_(); columns > 0) {
-    fmt::print(file_, "\r{}", fitted(line, columns));
+    put("\r" + fitted(line, columns));
     shown_ = line;
   } else {
-    fmt::print(file_, "{}\n", line);
+    put(line + "\n");
   }
   std::fflush(file_);
 }

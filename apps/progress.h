@@ -40,11 +40,15 @@ class ProgressWriter {
   /// `columns` is asked at each write, so that a resized window is followed; 0 means not a terminal.
   explicit ProgressWriter(std::FILE* file = stderr, double every = 10, std::function<int()> columns = {});
 
+  ~ProgressWriter() { finish(); }  // an error that passes gets a line of its own
+  ProgressWriter(const ProgressWriter&) = delete;
+
   void show(const Progress& progress, double now = clock_seconds());  // the first is always written
   void note(const std::string& line);                                 // a line that stays, over the progress line
   void finish();  // writes the last state if show() held it back, and ends the line
 
  private:
+  void put(const std::string& text);
   void write(const std::string& line);
 
   std::FILE* file_;

@@ -66,6 +66,8 @@ void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
             fmt::format("the {} that RUN/config.toml names, or another --out", flag));
   };
   require_same("run.data_fingerprint", fmt::format("{:016x}", fingerprint), "on other data", "--data");
+  require_same("run.master_dtype", std::string(kernels::name_of(kernels::statistics_of(options.compute))),
+               "in another precision", "--dtype");
   require_same("run.seed", std::to_string(options.recipe.seed), "with another seed", "--seed");
   require_same("run.batch", std::to_string(options.recipe.batch), "with another batch", "--batch");
   require(mae::config_metadata(mae::config_of(checkpoint, *latest)) == mae::config_metadata(options.config), *latest,

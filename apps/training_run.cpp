@@ -7,6 +7,7 @@
 #include <ctime>
 #include <filesystem>
 
+#include "apps/cli.h"
 #include "apps/learning_picture.h"
 #include "apps/progress.h"
 #include "engine/files.h"
@@ -78,11 +79,13 @@ class Run {
       const bool epoch_ends = done % per_epoch == 0;
       if (epoch_ends || done == total) report_epoch(done);
       const bool early = !epoch_ends && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
+      if (done % save_every == 0 || done == last) save(done);
       if (done == 1 || epoch_ends || early || done == last) draw_pictures(done);
       if (early) pictured_once_ = true;
-      if (done % save_every == 0 || done == last) save(done);
     }
     progress_.finish();
+    if (first_step_ == total) fmt::print("nothing to do: all {} steps are done\n", total);
+    if (last < total) fmt::print("stopped after step {} of {}; --resume auto goes on\n", last, total);
     return last == total ? RunEnd::finished : RunEnd::stopped;
   }
 
@@ -90,6 +93,7 @@ class Run {
   void begin() {
     fs::create_directories(paths_.checkpoints);
     fs::create_directories(paths_.pictures);
+    engine::remove_partial_files(o_.folder);
     engine::remove_partial_files(paths_.checkpoints);
     engine::remove_partial_files(paths_.pictures);
     if (const auto latest = engine::latest_checkpoint(paths_.checkpoints)) {
@@ -101,13 +105,24 @@ class Run {
     }
     // steps after the checkpoint will be made, and logged, again
     const std::int64_t done = pretraining_.done();
-    engine::keep_lines(paths_.log, [&](std::string_view line) {
-      return engine::parse_json(line, paths_.log).at("step").as_int() < done;
-    });
+    const std::int64_t kept =
+        engine::keep_lines(paths_.log, [&](std::string_view line) { return step_of(line) < done; });
+    if (kept < done)
+      warn(
+          kernels::Error(fmt::format("this log has {} of the {} steps before the checkpoint", kept, done), paths_.log));
     log_.emplace(paths_.log);
     print_first_lines();
     start_ = clock_seconds();
     first_step_ = done;
+  }
+
+  std::int64_t step_of(std::string_view line) const {
+    try {
+      return engine::parse_json(line, paths_.log).at("step").as_int();
+    } catch (const kernels::Error& error) {
+      throw kernels::Error("a line of this log cannot be read: " + error.fact(), paths_.log,
+                           fmt::format("repair or remove the line {:.60}", line));
+    }
   }
 
   void print_first_lines() {
@@ -178,7 +193,16 @@ class Run {
     progress_.note(note);
   }
 
+  /// A picture that cannot be drawn costs no training.
   void draw_pictures(std::int64_t done) {
+    try {
+      try_to_draw(done);
+    } catch (const kernels::Error& error) {
+      progress_.note("warning: no picture: " + std::string(error.what()));
+    }
+  }
+
+  void try_to_draw(std::int64_t done) {
     write_loss_picture((fs::path(paths_.pictures) / "loss.png").string(), paths_.log, paths_.events);
     if (o_.pictures == 0) return;
     const mae::Reconstruction r =
@@ -188,7 +212,9 @@ class Run {
 
   void save(std::int64_t done) {
     const std::string path = (fs::path(paths_.checkpoints) / engine::checkpoint_name(done)).string();
+    log_->sync();  // before a checkpoint relies on its lines
     pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
+                             {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(o_.compute)))},
                              {"seed", std::to_string(o_.recipe.seed)},
                              {"batch", std::to_string(o_.recipe.batch)},
                              {"epochs", fmt::format("{}", epoch_of(done))}});

@@ -131,7 +131,24 @@ void FileWriter::finish() {
   if (::close(file_.release()) != 0 && errno != EINTR) fail("cannot close the file", path_);
 }
 
-void write_atomically(const std::string& path, const std::function<void(FileWriter&)>& fill, std::uint64_t total) {
+namespace {
+
+/// Where a file of this name is renamed to: behind links, so that a link stays one. Devices and pipes are no files.
+std::string target_of(const std::string& name) {
+  std::error_code error;
+  const fs::path target = fs::is_symlink(name, error) ? fs::weakly_canonical(name, error) : fs::path(name);
+  const fs::file_status status = fs::status(target, error);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw kernels::Error(fs::is_directory(status) ? "a directory of this name is in the way"
+                                                  : "what stands here is no file: a device, a pipe or a socket",
+                         name, "another name");
+  return target.empty() ? name : target.string();
+}
+
+}  // namespace
+
+void write_atomically(const std::string& name, const std::function<void(FileWriter&)>& fill, std::uint64_t total) {
+  const std::string path = target_of(name);
   // The process id keeps two processes that save the same file from writing into each other's.
   const std::string partial = fmt::format("{}.{}{}", path, ::getpid(), partial_suffix);
   ::unlink(partial.c_str());
@@ -185,6 +202,8 @@ void LineLog::append(std::string_view line) {
   if (write_all(file_.get(), text.data(), text.size()) < text.size())
     fail(fmt::format("cannot append a line of {} bytes", text.size()), path_, "make room on the disk");
 }
+
+void LineLog::sync() { engine::sync(file_.get(), path_); }
 
 std::int64_t keep_lines(const std::string& path, const std::function<bool(std::string_view)>& keep) {
   if (!fs::exists(path)) return 0;

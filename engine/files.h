@@ -64,8 +64,8 @@ class FileWriter {
 };
 
 /// Replaces `path` by what `fill` writes, or leaves it as it was and throws (only an error of the last step, the fsync
-/// of the folder, comes with the new content in place). `total`: bytes that fill will write, where they are known, for
-/// the message about a full disk.
+/// of the folder, comes with the new content in place). A link is followed; what is no regular file is refused.
+/// `total`: bytes that fill will write, where they are known, for the message about a full disk.
 void write_atomically(const std::string& path, const std::function<void(FileWriter&)>& fill, std::uint64_t total = 0);
 
 /// Removes the *.partial files that a killed process left in a folder and returns how many. For the one owner of the
@@ -85,6 +85,8 @@ class LineLog {
   explicit LineLog(std::string path);
   /// `line` without its end; a line break inside it is refused.
   void append(std::string_view line);
+  /// Waits until the disk has every line.
+  void sync();
 
  private:
   std::string path_;

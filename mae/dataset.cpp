@@ -38,6 +38,7 @@ Request parse(const std::string& text) {
 Dataset open_file(const Request& request, const std::string& text) {
   if (request.said) throw kernels::Error("a split is chosen for a folder, and this is a file", text, "leave it out");
   const fs::path& path = request.path;
+  if (!fs::is_regular_file(path)) throw kernels::Error("is neither a file nor a folder", text, "a file or a folder");
   unsigned char head[4] = {};
   std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(head), sizeof head);
   const bool gzip = head[0] == 0x1f && head[1] == 0x8b;

@@ -29,8 +29,9 @@ void validate(const Recipe& r) {
           "a divisor of --batch");
   require(r.epochs > 0 && r.epochs <= 1e9, "--epochs", "the epochs must be positive, and at most 1e9", "");
   require(r.warmup_epochs >= 0 && r.warmup_epochs < r.epochs, "--warmup-epochs", "warm-up must be shorter than the run",
-          "");
-  require(r.blr > 0 && r.min_lr >= 0, "--blr", "learning rates must be positive", "");
+          "fewer --warmup-epochs, or more --epochs");
+  require(r.blr > 0 && r.min_lr >= 0, "--blr, --min-lr", "learning rates must be positive", "");
+  require(r.min_lr <= r.lr(), "--min-lr", "is above the peak of " + std::to_string(r.lr()), "0, as in the recipe");
   const engine::AdamWOptions& a = r.adamw;
   require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "--beta1, --beta2", "must lie in [0, 1)", "");
   require(a.weight_decay >= 0, "--weight-decay", "must not be negative", "");

@@ -1,5 +1,8 @@
 #include <chrono>
+#include <string>
+#include <vector>
 
+#include "apps/cli.h"
 #include "apps/step_plan.h"
 #include "tests/support/catch.h"
 
@@ -48,6 +51,13 @@ TEST_CASE("parameters and FLOPs of the models of the paper") {
     CHECK(plan.all < plan.products * 1.01);
     CHECK(took.count() < seconds);
   }
+}
+
+TEST_CASE("plan reads the config of a run, whose other keys are not its own") {
+  std::vector<std::string> words{"mae", "plan", "--config", MAE_SOURCE_DIR "/apps/configs/fashion_mnist.toml"};
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  CHECK(apps::run(static_cast<int>(argv.size()), argv.data()) == apps::done);
 }
 
 TEST_CASE("memory by kind follows precision and micro-batch") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -107,6 +108,14 @@ TEST_CASE("elsewhere than on a terminal: plain lines, the first at once, then on
                             "\ncheckpoint written\n" + progress_line(at(25)) + '\n');
   writer.finish();
   CHECK(screen(sheet.text(), 200).size() == 6);  // a second finish adds nothing
+}
+
+TEST_CASE("a stream that takes nothing stops nothing") {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> full(std::fopen("/dev/full", "w"), std::fclose);
+  REQUIRE(full);
+  ProgressWriter writer(full.get());
+  CHECK_NOTHROW(writer.show(at(1)));
+  CHECK_NOTHROW(writer.note("a note"));
 }
 
 TEST_CASE("on a terminal: one line rewritten at most ten times a second, cut to the window, notes above it") {

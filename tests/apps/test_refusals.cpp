@@ -1,4 +1,6 @@
 // What users get wrong is refused before a run is touched: the folder stays as it was, byte for byte.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -72,7 +74,7 @@ TEST_CASE("a resume with another model, seed, batch or data changes nothing") {
   REQUIRE(pretrain(folder.path(), run, {}) == apps::done);
   const auto before = files(run);
   for (const std::vector<std::string>& change :
-       std::vector<std::vector<std::string>>{{"--dim", "32"}, {"--seed", "5"}, {"--batch", "4"}}) {
+       std::vector<std::vector<std::string>>{{"--dim", "32"}, {"--seed", "5"}, {"--batch", "4"}, {"--dtype", "f64"}}) {
     INFO(change[0]);
     std::vector<std::string> more{"--resume", "auto"};
     more.insert(more.end(), change.begin(), change.end());
@@ -81,7 +83,37 @@ TEST_CASE("a resume with another model, seed, batch or data changes nothing") {
   }
   CHECK(pretrain(other.path(), run, {"--resume", "auto"}) == apps::bad_input);
   CHECK(files(run) == before);
+  CHECK(pretrain(folder.path(), run, {"--resume", "auto", "--epochs", "2", "--dtype", "bf16"}) == apps::done);
+}
+
+TEST_CASE("a picture that cannot be drawn stops nothing") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  test::write_idx(folder.path(), "t10k", 16, 16);
+  const std::string run = folder.file("run"), checkpoint = run + "/checkpoints/checkpoint-0000000012.safetensors";
+  REQUIRE(pretrain(folder.path(), run, {"--pictures", "2"}) == apps::done);
+  REQUIRE(pretrain(folder.path(), run, {"--pictures", "3", "--epochs", "2", "--resume", "auto"}) == apps::done);
+  engine::LineLog(run + "/events.jsonl").append(R"({"event":"epoch","validation_loss":null,"epoch":2.0})");
+  fs::resize_file(run + "/pictures/1-first.safetensors", 5);
+  CHECK(pretrain(folder.path(), run, {"--pictures", "3", "--epochs", "3", "--resume", "auto"}) == apps::done);
+  CHECK(fs::exists(checkpoint));
+}
+
+TEST_CASE("a log that does not fit the checkpoint is said, a line that cannot be read is refused") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run"), log = run + "/log.jsonl";
+  REQUIRE(pretrain(folder.path(), run, {}) == apps::done);
+  engine::write_atomically(log, [](engine::FileWriter& file) { file.write("{\"epoch\":1}\n"); });
+  CHECK(pretrain(folder.path(), run, {"--resume", "auto", "--epochs", "2"}) == apps::bad_input);
+  fs::remove(log);
   CHECK(pretrain(folder.path(), run, {"--resume", "auto", "--epochs", "2"}) == apps::done);
+}
+
+TEST_CASE("what is no file is no data set") {
+  const TestFolder folder;
+  REQUIRE(::mkfifo(folder.file("pipe.bin").c_str(), 0600) == 0);
+  CHECK(pretrain(folder.file("pipe.bin"), folder.file("run"), {}) == apps::bad_input);
 }
 
 TEST_CASE("options that no run can have leave no folder behind") {

@@ -149,6 +149,22 @@ TEST_CASE("a full device, a missing folder, a folder in the way: each is named")
   CHECK_THROWS_WITH(free_bytes(folder.file("none")), ContainsSubstring("none"));
 }
 
+TEST_CASE("a link is followed, a pipe is left alone") {
+  const TestFolder folder;
+  const std::string real = folder.file("real"), link = folder.file("link"), pipe = folder.file("pipe");
+  save(real, "what stood there");
+  REQUIRE(::symlink("real", link.c_str()) == 0);
+  save(link, "what is new");
+  CHECK(read_file(real) == "what is new");
+  struct stat info {};
+  REQUIRE(::lstat(link.c_str(), &info) == 0);
+  CHECK(S_ISLNK(info.st_mode));
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK_THROWS_AS(save(pipe, "text"), kernels::Error);
+  REQUIRE(::lstat(pipe.c_str(), &info) == 0);
+  CHECK(S_ISFIFO(info.st_mode));
+}
+
 TEST_CASE("reads stop at the end of the file") {
   const TestFolder folder;
   save(folder.file("data"), "0123456789");
