@@ -84,7 +84,7 @@ class Run {
       if (early) pictured_once_ = true;
     }
     progress_.finish();
-    if (first_step_ == total) fmt::print("nothing to do: all {} steps are done\n", total);
+    if (first_step_ >= total) fmt::print("nothing to do: {} of {} steps are done\n", first_step_, total);
     if (last < total) fmt::print("stopped after step {} of {}; --resume auto goes on\n", last, total);
     return last == total ? RunEnd::finished : RunEnd::stopped;
   }
@@ -108,8 +108,8 @@ class Run {
     const std::int64_t kept =
         engine::keep_lines(paths_.log, [&](std::string_view line) { return step_of(line) < done; });
     if (kept < done)
-      warn(
-          kernels::Error(fmt::format("this log has {} of the {} steps before the checkpoint", kept, done), paths_.log));
+      warn(kernels::Error(fmt::format("only {} of the {} steps before the checkpoint are here", kept, done),
+                          paths_.log));
     log_.emplace(paths_.log);
     print_first_lines();
     start_ = clock_seconds();
