@@ -62,25 +62,25 @@ int dispatch(int argc, char** argv) {
   return find_command(first).run(argc - 1, argv + 1);
 }
 
-}  // namespace
-
-std::string error_text(const kernels::Error& error) {
+/// `kind`: "error" or "warning"
+std::string text_of(const char* kind, const kernels::Error& error) {
   std::string text;
   const auto line = [&](const char* name, std::string part) {
     if (part.empty()) return;
     std::replace(part.begin(), part.end(), '\n', ' ');
     text += std::string(name) + ": " + part + "\n";
   };
-  line("error", error.fact());
+  line(kind, error.fact());
   line("where", error.where());
   line("try", error.advice());
   return text;
 }
 
-void warn(const kernels::Error& error) {
-  const std::string text = error_text(error);
-  std::fputs(("warning" + text.substr(text.find(':'))).c_str(), stderr);
-}
+}  // namespace
+
+std::string error_text(const kernels::Error& error) { return text_of("error", error); }
+
+void warn(const kernels::Error& error) { std::fputs(text_of("warning", error).c_str(), stderr); }
 
 int run(int argc, char** argv) {
   const auto fail = [](const kernels::Error& error, Exit code) {

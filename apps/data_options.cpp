@@ -20,21 +20,15 @@ mae::Dataset open_for(const std::string& path, const mae::Config& config) {
   return data;
 }
 
-template <class T>
-double largest_of(const mae::Image& image) {
-  const std::size_t count = image.pixels.size() / sizeof(T);
-  return static_cast<double>(*std::max_element(image.as<T>(), image.as<T>() + count));
-}
-
 /// Pixels of more than 8 bits have no natural range: a look at a few images shows a --value-range that is far off.
 void check_value_range(const mae::Dataset& data, const mae::Config& config) {
   if (data.dtype == kernels::DType::u8) return;
   double largest = 0;
   const std::int64_t looked_at = std::min<std::int64_t>(data.size, 8);
   for (std::int64_t i = 0; i < looked_at; ++i) {
-    const mae::Image image = data.image(i * data.size / looked_at);
-    largest = std::max(
-        largest, image.dtype == kernels::DType::u16 ? largest_of<std::uint16_t>(image) : largest_of<float>(image));
+    mae::with_pixels(data.image(i * data.size / looked_at), [&](auto pixels) {
+      largest = std::max(largest, static_cast<double>(*std::max_element(pixels.begin(), pixels.end())));
+    });
   }
   const double range = *std::max_element(config.value_range.begin(), config.value_range.end());
   if (largest > 2 * range || (largest > 0 && largest < range / 20))

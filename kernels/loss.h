@@ -1,16 +1,16 @@
 // MAE's reconstruction loss (He et al. 2022, section 3, "Reconstruction target"): squared error on masked patches only.
 //
 //     t     = target, or with norm_pix (target - mean) / sqrt(variance + eps)    per patch over its P values; the
-//     variance
-//                                                                                divides by P - 1, as the official
-//                                                                                code's var()
+//                                                                                variance divides by P - 1, as the
+//                                                                                official code's var()
 //     loss += scale * sum over samples, masked patches (rank >= keep) and values of (pred - t)^2
 //     dpred = 2 scale dloss (pred - t) on masked patches, 0 elsewhere
 //
 // scale = 1 / (samples of the global batch * masked patches * P) makes it the mean that the official code takes, and
 // shares of a batch (micro-batches, ranks) then add up. Row 0 of a sample's predictions belongs to the class token and
 // is ignored. Saved for backward with norm_pix: mean and rstd of each target patch. Sums over patches run in a fixed
-// order. dtypes: pred and target f64, f32 or bf16, alike; loss, mean, rstd f64 for f64 data, else f32; rank i32.
+// order.
+// dtypes: pred and target f64, f32 or bf16, alike; loss, mean, rstd f64 for f64 data, else f32; rank i32.
 #pragma once
 
 #include "kernels/core/launch.h"

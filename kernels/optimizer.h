@@ -1,9 +1,9 @@
 // AdamW (Loshchilov & Hutter 2019) over a whole model's flat buffers in one launch, and the two small kernels that keep
 // the state of training on the device, so that a captured step needs nothing from the host.
 //
-//     p = p (1 - lr wd),   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2          g = clip * gradient
-//     p = p - lr (m / c1) / (sqrt(v / c2) + eps)                                     c1 = 1 - b1^t, c2 = 1 - b2^t, t =
-//     step + 1
+//     p = p (1 - lr wd),   m = b1 m + (1 - b1) g,   v = b2 v + (1 - b2) g^2      g = clip * gradient
+//     p = p - lr (m / c1) / (sqrt(v / c2) + eps)                                 c1 = 1 - b1^t, c2 = 1 - b2^t
+//                                                                                t = step + 1
 //
 // lr, c1 and c2 of step s stand in row s of `schedule`, computed in f64 before training. Segment i covers the elements
 // [bounds[i], bounds[i + 1]) and has its own factor of lr and its own weight decay; a factor of 0 freezes it: nothing

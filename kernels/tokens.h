@@ -3,8 +3,8 @@
 // Patches are numbered row by row over the image; L = (height / P) (width / P). `ids` (B, L) is the shuffled order of
 // the patches of a sample, `rank` (B, L) its inverse: rank[ids[k]] = k. A patch is kept when its rank is below K, so
 // the first K columns of ids (a view with row_stride L) are the kept patches, and rank is what He et al. call
-// ids_restore. dtypes: tokens f64, f32 or bf16, all alike; gradients of parameters f64 for f64 data, else f32; ids and
-// rank i32.
+// ids_restore.
+// dtypes: tokens f64, f32 or bf16, all alike; gradients of parameters f64 for f64 data, else f32; ids and rank i32.
 //
 // Rows trust the values of ids and rank: validate sees shapes only, because a dry stream has no data to look at.
 #pragma once

@@ -79,7 +79,8 @@ Image apply(const Image& image, const Crop& crop, int height, int width) {
   return out;
 }
 
-Image fit(const Image& image, int height, int width) {
+Image fit(Image image, int height, int width) {
+  if (image.height == height && image.width == width) return image;
   const Crop whole{.height = image.height, .width = image.width};
   const std::int64_t by_width = std::int64_t{width} * image.height, by_height = std::int64_t{height} * image.width;
   // The larger of the two scales covers both sides; the other side's length is cut to a whole number, as torchvision

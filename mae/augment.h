@@ -41,7 +41,8 @@ Image apply(const Image& image, const Crop& crop, int height, int width);
 /// The same, written to out: (height, width, channels) in the image's dtype.
 void apply(const Image& image, const Crop& crop, int height, int width, std::byte* out);
 
-/// For evaluation: the smallest resize that covers height x width and keeps the aspect, then the centre.
-Image fit(const Image& image, int height, int width);
+/// For evaluation: the smallest resize that covers height x width and keeps the aspect, then the centre. An image of
+/// this size is handed back as it is.
+Image fit(Image image, int height, int width);
 
 }  // namespace mae

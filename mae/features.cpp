@@ -83,16 +83,10 @@ Features encoder_features(kernels::Stream& stream, const Model& model, const Dat
 Features pixel_features(const Dataset& data, int height, int width) {
   Features features{
       .count = data.size, .width = std::int64_t{height} * width * data.channels, .values = {}, .labels = {}};
-  const auto count = static_cast<std::size_t>(features.width);
   for (std::int64_t i = 0; i < data.size; ++i) {
-    Batch one;
-    append(one, data.image(i), height, width, static_cast<std::uint32_t>(i));
-    const auto widen = [&](const auto* pixels) {
-      for (std::size_t j = 0; j < count; ++j) features.values.push_back(static_cast<float>(pixels[j]));
-    };
-    if (data.dtype == kernels::DType::u8) widen(reinterpret_cast<const std::uint8_t*>(one.pixels.data()));
-    if (data.dtype == kernels::DType::u16) widen(reinterpret_cast<const std::uint16_t*>(one.pixels.data()));
-    if (data.dtype == kernels::DType::f32) widen(reinterpret_cast<const float*>(one.pixels.data()));
+    with_pixels(fit(data.image(i), height, width), [&](auto pixels) {
+      for (const auto pixel : pixels) features.values.push_back(static_cast<float>(pixel));
+    });
     features.labels.push_back(data.label(i));
   }
   return features;

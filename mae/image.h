@@ -34,6 +34,15 @@ struct Image {
   }
 };
 
+/// Calls f with the pixels as a span of their type.
+template <class F>
+auto with_pixels(const Image& image, F&& f) {
+  const auto span = [&]<class T>(const T* pixels) { return std::span(pixels, image.pixels.size() / sizeof(T)); };
+  if (image.dtype == kernels::DType::u8) return f(span(image.as<std::uint8_t>()));
+  if (image.dtype == kernels::DType::u16) return f(span(image.as<std::uint16_t>()));
+  return f(span(image.as<float>()));
+}
+
 /// An image of these sizes, all zero.
 Image make_image(int height, int width, int channels, kernels::DType dtype);
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "kernels/core/check.h"
 #include "kernels/core/philox.h"
@@ -31,12 +32,9 @@ std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::
   return order;
 }
 
-void append(Batch& batch, const Image& image, int height, int width, std::uint32_t sample, int label) {
-  const auto add = [&](const Image& fitting) {
-    batch.pixels.insert(batch.pixels.end(), fitting.pixels.begin(), fitting.pixels.end());
-  };
-  if (image.height == height && image.width == width) add(image);
-  else add(fit(image, height, width));
+void append(Batch& batch, Image image, int height, int width, std::uint32_t sample, int label) {
+  const Image fitting = fit(std::move(image), height, width);
+  batch.pixels.insert(batch.pixels.end(), fitting.pixels.begin(), fitting.pixels.end());
   batch.draws.insert(batch.draws.end(), {sample, 0});
   batch.labels.push_back(label);
 }
@@ -157,7 +155,7 @@ void Loader::fill_sample(Batch& batch, std::size_t i) const {
   const LoaderOptions& o = options_;
   std::byte* out = batch.pixels.data() + i * sample_bytes_;
   try {
-    const Image image = data_.image(sample);
+    Image image = data_.image(sample);
     if (image.channels != data_.channels || image.dtype != data_.dtype) {
       throw std::runtime_error("the image is " + std::string(name_of(image.dtype)) + " with " +
                                std::to_string(image.channels) + " channels, unlike the data set");
@@ -167,10 +165,8 @@ void Loader::fill_sample(Batch& batch, std::size_t i) const {
       Crop crop = random_crop(image.height, image.width, o.range, draw);
       crop.flip = random_flip(draw);
       apply(image, crop, o.height, o.width, out);
-    } else if (image.height == o.height && image.width == o.width) {
-      std::memcpy(out, image.pixels.data(), sample_bytes_);
     } else {
-      std::memcpy(out, fit(image, o.height, o.width).pixels.data(), sample_bytes_);
+      std::memcpy(out, fit(std::move(image), o.height, o.width).pixels.data(), sample_bytes_);
     }
     batch.labels[i] = data_.label ? data_.label(sample) : -1;
   } catch (const kernels::Error&) {

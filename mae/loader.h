@@ -41,14 +41,14 @@ struct Batch {
   std::vector<std::int32_t> labels;                        // (B) -1: none
 };
 
-/// Appends one image without augmentation, `fit` to height x width where its size differs. Its draws are those of
-/// `sample` in epoch 0, so that masks stay the same from call to call.
-void append(Batch& batch, const Image& image, int height, int width, std::uint32_t sample, int label = -1);
+/// Appends one image without augmentation, `fit` to height x width. Its draws are those of `sample` in epoch 0, so that
+/// masks stay the same from call to call.
+void append(Batch& batch, Image image, int height, int width, std::uint32_t sample, int label = -1);
 
 /// A permutation of 0 .. n - 1.
 std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::uint32_t epoch);
 
-enum class Augment { none, crop_flip };  // none: `fit` where the sizes differ
+enum class Augment { none, crop_flip };  // none: `fit`
 
 struct LoaderOptions {
   std::uint32_t seed = 0;

@@ -179,9 +179,8 @@ void resample_as(const Image& image, const Crop& crop, int height, int width, T*
 }  // namespace
 
 void resample(const Image& image, const Crop& crop, int height, int width, std::byte* out) {
-  if (image.dtype == DType::u8) resample_as(image, crop, height, width, reinterpret_cast<std::uint8_t*>(out));
-  else if (image.dtype == DType::u16) resample_as(image, crop, height, width, reinterpret_cast<std::uint16_t*>(out));
-  else resample_as(image, crop, height, width, reinterpret_cast<float*>(out));
+  with_pixels(image,
+              [&]<class T>(std::span<const T>) { resample_as(image, crop, height, width, reinterpret_cast<T*>(out)); });
 }
 
 }  // namespace mae
