@@ -14,8 +14,9 @@ class UsageError : public kernels::Error {
 };
 
 /// What a command returns. It throws kernels::Error for bad input and UsageError for bad usage, and returns
-/// `not_finite` itself once a loss is not finite.
-enum Exit { done = 0, bad_input = 1, bad_usage = 2, not_finite = 3 };
+/// `not_finite` itself once a loss is not finite, and `interrupted` when a signal or --max-time ended a run that is
+/// saved: sysexits.h calls 75 a temporary failure, and batch queues can be told to repeat such a command.
+enum Exit { done = 0, bad_input = 1, bad_usage = 2, not_finite = 3, interrupted = 75 };
 
 /// "error: ...", "where: ...", "try: ...": one line each, empty ones left out.
 std::string error_text(const kernels::Error& error);

@@ -68,13 +68,16 @@ bool finite(const Value& value) {
   return !list || std::all_of(list->begin(), list->end(), [](double x) { return std::isfinite(x); });
 }
 
-/// A TOML value as the type of `like`: whole numbers serve as numbers, one value as a list of one.
-std::optional<Value> converted(const Value& value, const Value& like) {
+/// A TOML value as the type of the option: whole numbers serve as numbers, one value as a list of one.
+std::optional<Value> converted(const Value& value, const Option& option) {
+  const Value like = option.get();
   if (!finite(value)) return std::nullopt;
   if (value.index() == like.index()) return value;
   const auto* integer = std::get_if<std::int64_t>(&value);
   const auto* real = std::get_if<double>(&value);
   const auto* list = std::get_if<std::vector<double>>(&value);
+  if (option.number_too && integer) return fmt::format("{}", *integer);
+  if (option.number_too && real) return fmt::format("{}", *real);
   if (std::holds_alternative<double>(like) && integer) return static_cast<double>(*integer);
   if (std::holds_alternative<std::vector<double>>(like) && (integer || real))
     return std::vector<double>{integer ? static_cast<double>(*integer) : *real};
@@ -176,7 +179,7 @@ void OptionTable::read_file(const std::string& path, std::vector<Assignment>& as
     const auto [first, fresh] = lines.emplace(entry.key, entry.line);
     if (!fresh)
       throw UsageError(fmt::format("the key \"{}\" stands in line {} already", entry.key, first->second), where);
-    const auto value = converted(entry.value, option->get());
+    const auto value = converted(entry.value, *option);
     if (!value) throw UsageError(fmt::format("\"{}\" should be {}", entry.key, type_name(option->get())), where);
     assignments.push_back({option, *value, where});
   }

@@ -32,12 +32,14 @@ struct Option {
   std::string hint{};                  // of the value in --help: "FILE"
   enum class Place { flag, position } place = Place::flag;
   bool required = false;
+  bool number_too = false;  // a text that a file may also give as a number
 
   // for chaining behind OptionTable::add
   Option& one_of(std::vector<std::string> names) { return choices = std::move(names), *this; }
   Option& as(std::string name) { return flag = std::move(name), *this; }
   Option& shown_as(std::string text) { return hint = std::move(text), *this; }
   Option& positional() { return place = Place::position, *this; }
+  Option& or_number() { return number_too = true, *this; }
   Option& must_be_given() { return required = true, *this; }
 };
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <limits>
 #include <set>
 
 #include "apps/cli.h"
@@ -8,10 +9,13 @@
 #include "apps/data_options.h"
 #include "apps/device_options.h"
 #include "apps/model_options.h"
+#include "apps/progress.h"
 #include "apps/step_plan.h"
+#include "apps/stop_request.h"
 #include "apps/training_run.h"
 #include "apps/version.h"
 #include "engine/files.h"
+#include "engine/number.h"
 #include "kernels/core/build.h"
 
 namespace apps {
@@ -21,8 +25,28 @@ struct PretrainOptions {
   RunOptions run;
   DataOptions data;
   DeviceOptions device;
-  std::string dtype = "f32", resume = "never";
+  std::string dtype = "f32", resume = "never", on_nonfinite = "stop", save_every = "1", max_time;
+  double max_seconds = std::numeric_limits<double>::infinity();
 };
+
+/// A number of epochs, or a time.
+std::string set_save_every(PretrainOptions& o, const std::string& text) {
+  const double seconds = parse_duration(text);
+  const auto epochs = engine::parse_number<double>(text);
+  if (seconds < 0 && !epochs) return fmt::format("\"{}\" is neither a number of epochs nor a time such as 10m", text);
+  o.save_every = text;
+  o.run.save_every_seconds = epochs ? 0 : seconds;
+  o.run.save_every_epochs = epochs.value_or(0);
+  return {};
+}
+
+std::string set_max_time(PretrainOptions& o, const std::string& text) {
+  const double seconds = parse_duration(text);
+  if (!text.empty() && seconds <= 0) return fmt::format("\"{}\" is no time such as 3h50m", text);
+  o.max_time = text;
+  o.max_seconds = text.empty() ? std::numeric_limits<double>::infinity() : seconds;
+  return {};
+}
 
 void add_options(OptionTable& t, PretrainOptions& o) {
   mae::Recipe& r = o.run.recipe;
@@ -31,6 +55,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
   t.add("augment", o.run.augment, "random resized crop and horizontal flip");
   t.add("crop_min", o.run.crop.scale_low, "smallest crop, as a part of the image's area");
   t.add("crop_max", o.run.crop.scale_high, "largest crop");
+  t.add("max_damaged", o.run.max_damaged, "share of the images that may be unreadable; each is named and replaced");
   t.add("workers", o.run.workers, "threads that read and crop images; the result does not depend on it");
   t.group("Training");
   t.add("batch", r.batch, "images of one optimizer step, over all devices");
@@ -48,11 +73,24 @@ void add_options(OptionTable& t, PretrainOptions& o) {
   t.group("Run");
   t.add("out", o.run.folder, "folder of this run").shown_as("RUN").must_be_given();
   t.add("resume", o.resume, "auto: go on if RUN has a checkpoint, start otherwise").one_of({"never", "auto"});
-  t.add("save_every", o.run.save_every_epochs, "epochs between checkpoints; the last step is always saved");
+  t.add(
+       "save_every", "between checkpoints: epochs (1) or a time (10m); the last step is always saved",
+       [&o] { return Value(o.save_every); },
+       [&o](const Value& value) { return set_save_every(o, std::get<std::string>(value)); })
+      .shown_as("TIME")
+      .or_number();
   t.add("keep", o.run.keep_checkpoints, "checkpoints kept");
   t.add("pictures", o.run.pictures, "images in learning.png; 0: none");
   t.add("validation_images", o.run.validation_images, "images of --val-data that the validation loss is over");
   t.add("stop_after", o.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");
+  t.add(
+       "max_time", "save and end with exit code 75 after this time, such as 3h50m", [&o] { return Value(o.max_time); },
+       [&o](const Value& value) { return set_max_time(o, std::get<std::string>(value)); })
+      .shown_as("TIME");
+  t.add("on_nonfinite", o.on_nonfinite,
+        "what to do about a loss or gradient that is not finite: stop, or go on from the last good state without that "
+        "batch, and stop at the third within 100 steps")
+      .one_of({"stop", "rollback"});
   add_device_options(t, o.device);
 }
 
@@ -106,6 +144,7 @@ std::vector<std::string> pretrain_keys() {
 }
 
 int pretrain(int argc, char** argv) {
+  const double start = clock_seconds();
   PretrainOptions o;
   OptionTable table("pretrain", "pretrain a Masked Autoencoder. Defaults are the recipe of the paper",
                     "mae pretrain --data /usr/share/datasets/fashion-mnist --config apps/configs/fashion_mnist.toml "
@@ -114,6 +153,8 @@ int pretrain(int argc, char** argv) {
   if (!table.parse(argc, argv)) return done;
   o.run.compute = compute_type(o.dtype);
   o.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
+  o.run.deadline = start + o.max_seconds;
+  o.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
   mae::validate(o.run.config);
   mae::validate(o.run.recipe);
   const kernels::Device device = open_device(o.device);
@@ -123,15 +164,17 @@ int pretrain(int argc, char** argv) {
   const mae::Dataset validation = open_validation_data(o.data, o.run.config);
   check_run_options(o.run, training, validation);
   const engine::Descriptor held = engine::hold_folder(o.run.folder);
-  check_run_folder(o.run, training.fingerprint);
+  const auto from = check_run_folder(o.run, training.fingerprint);
   write_config(table, o, stream, training, command_line(argc, argv));
-  switch (run_pretraining(stream, o.run, training, validation)) {
+  switch (run_pretraining(stream, o.run, training, validation, from)) {
     case RunEnd::not_finite:
       std::fputs(error_text(kernels::Error("the loss or the gradient is not finite; nothing of that step was kept",
                                            o.run.folder, "--resume auto with a smaller --blr, or --clip-grad 1"))
                      .c_str(),
                  stderr);
       return not_finite;
+    case RunEnd::interrupted:
+      return interrupted;
     case RunEnd::finished:
     case RunEnd::stopped:
       break;

@@ -27,8 +27,9 @@ std::string progress_line(const Progress& p) {
     return fmt::format("{:>{}}/{}", done, all.size(), all);
   };
   const std::string lr = p.lr == 0 ? "0" : fmt::format("{:.1e}", p.lr);
-  return fmt::format("epoch {}  step {}  loss {:.4f}  lr {:<7}  ETA {}  {:.0f} images/s", of(p.epoch, p.epochs),
-                     of(p.step, p.steps), p.loss, lr, short_time(p.seconds_left), p.images_per_second);
+  const std::string wait = p.data_wait < 0.05 ? "" : fmt::format("  data wait {:.0f} %", 100 * p.data_wait);
+  return fmt::format("epoch {}  step {}  loss {:.4f}  lr {:<7}  ETA {}  {:.0f} images/s{}", of(p.epoch, p.epochs),
+                     of(p.step, p.steps), p.loss, lr, short_time(p.seconds_left), p.images_per_second, wait);
 }
 
 std::string fitted(const std::string& line, int columns) {

@@ -14,6 +14,7 @@ struct Progress {
   double loss = 0, lr = 0;
   double images_per_second = 0;
   double seconds_left = -1;  // negative or not finite: not known yet
+  double data_wait = 0;      // share of the time that steps waited for images; told from 5 % on
 };
 
 /// "epoch 3/100  step 1234/23400  loss 0.4312  lr 1.2e-06  ETA 3m20s  5120 images/s", ASCII, no line end. Counts are

@@ -16,17 +16,6 @@ void require(bool ok, const std::string& where, const std::string& fact, const s
   if (!ok) throw kernels::Error(fact, where, advice);
 }
 
-/// The newest checkpoint's metadata. Where the file is damaged, the error says how to go on.
-engine::Checkpoint read_newest(const std::string& path) {
-  try {
-    return engine::read_checkpoint(path);
-  } catch (const kernels::Error& e) {
-    throw kernels::Error(e.fact(), e.where(),
-                         "move it away and repeat: --resume auto takes the next older checkpoint of the folder, or "
-                         "step 0 where there is none");
-  }
-}
-
 }  // namespace
 
 void check_run_options(const RunOptions& o, const mae::Dataset& training, const mae::Dataset& validation) {
@@ -34,7 +23,9 @@ void check_run_options(const RunOptions& o, const mae::Dataset& training, const 
           "--crop-min, --crop-max", "crops are parts of an image: 0 < crop-min <= crop-max <= 1");
   require(o.workers >= 0 && o.workers <= 1024, "--workers", "0 to 1024 workers can be started");
   require(o.keep_checkpoints >= 1, "--keep", "at least one checkpoint is kept", "--keep 1");
-  require(o.save_every_epochs > 0 && o.save_every_epochs <= 1e9, "--save-every", "must be positive, and at most 1e9");
+  require(o.save_every_seconds > 0 || (o.save_every_epochs > 0 && o.save_every_epochs <= 1e9), "--save-every",
+          "must be positive, and at most 1e9");
+  require(o.max_damaged >= 0 && o.max_damaged <= 1, "--max-damaged", "is a share of the images: 0 to 1");
   require(o.pictures >= 0, "--pictures", "must not be negative", "0 for none");
   require(o.validation_images >= 1, "--validation-images", "at least one image is needed");
   require(o.stop_after_steps >= 0, "--stop-after", "must not be negative", "0 to run to the end");
@@ -51,14 +42,14 @@ void check_run_options(const RunOptions& o, const mae::Dataset& training, const 
           "--val-data of the same kind");
 }
 
-void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
+std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
   const fs::path folder = options.folder, checkpoints = folder / "checkpoints";
-  if (!fs::exists(folder / "log.jsonl") && !fs::exists(checkpoints)) return;
+  if (!fs::exists(folder / "log.jsonl") && !fs::exists(checkpoints)) return std::nullopt;
   require(options.resume != Resume::never, options.folder, "there is a run in this folder already",
           "--resume auto to go on with it, or another --out");
-  const auto latest = engine::latest_checkpoint(checkpoints.string());
-  if (!latest) return;
-  const engine::Checkpoint checkpoint = read_newest(*latest);
+  auto newest = engine::newest_whole_checkpoint(checkpoints.string());
+  if (!newest) return std::nullopt;
+  const engine::Checkpoint& checkpoint = newest->checkpoint;
   const auto require_same = [&](const char* key, const std::string& value, const char* what, const char* flag) {
     const auto found = checkpoint.metadata.find(key);
     require(found == checkpoint.metadata.end() || found->second == value, options.folder,
@@ -70,8 +61,10 @@ void check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
                "in another precision", "--dtype");
   require_same("run.seed", std::to_string(options.recipe.seed), "with another seed", "--seed");
   require_same("run.batch", std::to_string(options.recipe.batch), "with another batch", "--batch");
-  require(mae::config_metadata(mae::config_of(checkpoint, *latest)) == mae::config_metadata(options.config), *latest,
-          "the checkpoint's model is not the one configured", "the same --model and sizes as RUN/config.toml says");
+  require(mae::config_metadata(mae::config_of(checkpoint, newest->path)) == mae::config_metadata(options.config),
+          newest->path, "the checkpoint's model is not the one configured",
+          "the same --model and sizes as RUN/config.toml says");
+  return newest;
 }
 
 }  // namespace apps

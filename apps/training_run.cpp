@@ -4,15 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 
 #include "apps/cli.h"
 #include "apps/learning_picture.h"
-#include "apps/progress.h"
+#include "apps/run_checkpoints.h"
+#include "apps/run_record.h"
+#include "apps/stop_request.h"
 #include "engine/files.h"
 #include "engine/json.h"
-#include "mae/model_file.h"
 #include "mae/reconstruct.h"
 
 namespace apps {
@@ -20,15 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using engine::Json;
-
-struct Paths {
-  explicit Paths(const std::string& run)
-      : log((fs::path(run) / "log.jsonl").string()),
-        events((fs::path(run) / "events.jsonl").string()),
-        checkpoints((fs::path(run) / "checkpoints").string()),
-        pictures((fs::path(run) / "pictures").string()) {}
-  std::string log, events, checkpoints, pictures;
-};
 
 /// Some images of a data set, evenly spread, as one batch.
 mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::Config& config) {
@@ -41,12 +32,27 @@ mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::
   return batch;
 }
 
+SavePlan save_plan(const RunOptions& o, const std::string& folder, const engine::Parameters& parameters,
+                   std::int64_t steps_per_epoch) {
+  SavePlan plan{.folder = folder,
+                .bytes = engine::checkpoint_bytes(parameters),
+                .keep = o.keep_checkpoints,
+                .every_steps = 0,
+                .every_seconds = o.save_every_seconds};
+  if (o.save_every_seconds == 0) {
+    const double steps = o.save_every_epochs * static_cast<double>(steps_per_epoch);
+    plan.every_steps = static_cast<std::int64_t>(std::max(1.0, std::round(steps)));
+  }
+  return plan;
+}
+
 class Run {
  public:
   Run(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training, const mae::Dataset& validation)
       : stream_(stream),
         o_(options),
-        paths_(options.folder),
+        checkpoint_folder_((fs::path(options.folder) / "checkpoints").string()),
+        picture_folder_((fs::path(options.folder) / "pictures").string()),
         shown_(validation.size > 0 ? validation : training),
         has_validation_(validation.size > 0),
         loader_(training, {.seed = options.recipe.seed,
@@ -58,71 +64,64 @@ class Run {
                            .workers = options.workers}),
         pretraining_(stream, options.config, options.recipe, options.compute, training.dtype,
                      loader_.steps_per_epoch()),
-        learning_(paths_.pictures, options.recipe.epochs),
-        fingerprint_(training.fingerprint) {
+        learning_(picture_folder_, options.recipe.epochs),
+        fingerprint_(training.fingerprint),
+        start_(clock_seconds()),
+        checkpoints_(
+            save_plan(options, checkpoint_folder_, pretraining_.model().parameters(), loader_.steps_per_epoch()),
+            start_) {
     if (options.pictures > 0) pictured_ = fixed_batch(shown_, options.pictures, options.config);
     if (has_validation_) validated_ = fixed_batch(validation, options.validation_images, options.config);
   }
 
-  RunEnd train() {
-    begin();
+  RunEnd train(const std::optional<engine::FoundCheckpoint>& from) {
+    begin(from);
+    const StopRequest stop(o_.deadline);
     const std::int64_t total = pretraining_.total(), per_epoch = loader_.steps_per_epoch();
     std::int64_t last = total;
-    if (o_.stop_after_steps > 0) last = std::min(total, pretraining_.done() + o_.stop_after_steps);
-    const auto save_every =
-        static_cast<std::int64_t>(std::max(1.0, std::round(o_.save_every_epochs * static_cast<double>(per_epoch))));
-    for (std::int64_t step = pretraining_.done(); step < last; ++step) {
-      const engine::StepResult result = pretraining_.step(loader_.get(step));
-      if (!result.finite) return stop_not_finite(step, result);
-      write_step(step, result);
+    if (o_.stop_after_steps > 0) last = std::min(total, first_step_ + o_.stop_after_steps);
+    for (std::int64_t step = first_step_; step < last; ++step) {
+      if (const std::string reason = stop.reason(); !reason.empty()) return interrupt(step, reason);
+      if (!one_step(step)) return RunEnd::not_finite;
       const std::int64_t done = step + 1;
       const bool epoch_ends = done % per_epoch == 0;
       if (epoch_ends || done == total) report_epoch(done);
       const bool early = !epoch_ends && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
-      if (done % save_every == 0 || done == last) save(done);
+      if (done == last) save_or_throw(done);
+      else if (checkpoints_.due(done, clock_seconds())) save(done);
       if (done == 1 || epoch_ends || early || done == last) draw_pictures(done);
       if (early) pictured_once_ = true;
     }
-    progress_.finish();
+    record_->progress().finish();
     if (first_step_ >= total) fmt::print("nothing to do: {} of {} steps are done\n", first_step_, total);
     if (last < total) fmt::print("stopped after step {} of {}; --resume auto goes on\n", last, total);
     return last == total ? RunEnd::finished : RunEnd::stopped;
   }
 
  private:
-  void begin() {
-    fs::create_directories(paths_.checkpoints);
-    fs::create_directories(paths_.pictures);
-    engine::remove_partial_files(o_.folder);
-    engine::remove_partial_files(paths_.checkpoints);
-    engine::remove_partial_files(paths_.pictures);
-    if (const auto latest = engine::latest_checkpoint(paths_.checkpoints)) {
-      pretraining_.load(*latest);
-      event(Json::object({{"event", "resume"}, {"checkpoint", *latest}}), pretraining_.done());
-      fmt::print("resuming after step {} from {}\n", pretraining_.done(), *latest);
-    } else {
-      event(Json::object({{"event", "start"}}), 0);
+  void begin(const std::optional<engine::FoundCheckpoint>& from) {
+    fs::create_directories(checkpoint_folder_);
+    fs::create_directories(picture_folder_);
+    for (const std::string& folder : {o_.folder, checkpoint_folder_, picture_folder_})
+      engine::remove_partial_files(folder);
+    if (from) {
+      for (const kernels::Error& error : from->damaged) {
+        engine::set_aside(error.where());
+        warn(kernels::Error("damaged checkpoint, renamed to *.damaged: " + error.fact(), error.where(),
+                            "nothing: the run goes on from " + from->path));
+      }
+      pretraining_.load(from->path);
+      checkpoints_.set_last_good(from->path, pretraining_.done());
+      fmt::print("resuming after step {} from {}\n", pretraining_.done(), from->path);
     }
-    // steps after the checkpoint will be made, and logged, again
-    const std::int64_t done = pretraining_.done();
-    const std::int64_t kept =
-        engine::keep_lines(paths_.log, [&](std::string_view line) { return step_of(line) < done; });
-    if (kept < done)
-      warn(kernels::Error(fmt::format("only {} of the {} steps before the checkpoint are here", kept, done),
-                          paths_.log));
-    log_.emplace(paths_.log);
+    first_step_ = pretraining_.done();
+    if (first_step_ < pretraining_.total()) checkpoints_.require_space();
+    record_.emplace(o_.folder);
+    skipped_ = record_->open(first_step_);
+    event(from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}}),
+          first_step_);
     print_first_lines();
     start_ = clock_seconds();
-    first_step_ = done;
-  }
-
-  std::int64_t step_of(std::string_view line) const {
-    try {
-      return engine::parse_json(line, paths_.log).at("step").as_int();
-    } catch (const kernels::Error& error) {
-      throw kernels::Error("a line of this log cannot be read: " + error.fact(), paths_.log,
-                           fmt::format("repair or remove the line {:.60}", line));
-    }
   }
 
   void print_first_lines() {
@@ -151,29 +150,59 @@ class Run {
     return static_cast<double>(step) / static_cast<double>(loader_.steps_per_epoch());
   }
 
-  void write_step(std::int64_t step, const engine::StepResult& r) {
-    log_->append(to_text(Json::object({{"step", step},
-                                       {"epoch", epoch_of(step)},
-                                       {"loss", r.loss},
-                                       {"lr", r.lr},
-                                       {"gradient_norm", r.gradient_norm}})));
-    const double seconds = clock_seconds() - start_, steps = static_cast<double>(step + 1 - first_step_),
+  void event(Json line, std::int64_t step) { record_->event(std::move(line), step, epoch_of(step)); }
+
+  /// False where the run cannot go on: its loss or gradient is not finite.
+  bool one_step(std::int64_t step) {
+    const double begin = clock_seconds(), waited = loader_.wait_seconds();
+    const mae::Batch batch = loader_.get(step);
+    const engine::StepResult result = pretraining_.step(batch);
+    if (!result.finite && !leave_out(step, batch, result)) return false;
+    const double now = clock_seconds(), seconds = now - start_, steps = static_cast<double>(step + 1 - first_step_),
                  rate = steps / seconds;
-    progress_.show({.epoch = static_cast<int>(epoch_of(step)) + 1,
-                    .epochs = static_cast<int>(std::ceil(o_.recipe.epochs)),
-                    .step = step + 1,
-                    .steps = pretraining_.total(),
-                    .loss = r.loss,
-                    .lr = r.lr,
-                    .images_per_second = rate * static_cast<double>(o_.recipe.batch),
-                    .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate});
+    record_->step({.step = step,
+                   .epoch = epoch_of(step),
+                   .loss = result.loss,
+                   .lr = result.lr,
+                   .gradient_norm = result.gradient_norm,
+                   .skipped = !result.finite,
+                   .seconds = now - begin,
+                   .data_wait = loader_.wait_seconds() - waited});
+    record_->progress().show({.epoch = static_cast<int>(epoch_of(step)) + 1,
+                              .epochs = static_cast<int>(std::ceil(o_.recipe.epochs)),
+                              .step = step + 1,
+                              .steps = pretraining_.total(),
+                              .loss = result.loss,
+                              .lr = result.lr,
+                              .images_per_second = rate * static_cast<double>(o_.recipe.batch),
+                              .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate,
+                              .data_wait = loader_.wait_seconds() / seconds});
+    return true;
   }
 
-  void event(Json line, std::int64_t step) {
-    line.add("step", step);
-    line.add("epoch", epoch_of(step));
-    line.add("unix_time", static_cast<std::int64_t>(std::time(nullptr)));
-    engine::LineLog(paths_.events).append(to_text(line));
+  /// A step that is not finite has changed nothing, so the state is the last good one already: its batch is left out
+  /// and training goes on with the next. Going back further would, step for step, lead here again. False where that is
+  /// not asked for, or where it was the third such batch within the last `near` steps: then it is not the batches.
+  bool leave_out(std::int64_t step, const mae::Batch& batch, const engine::StepResult& r) {
+    constexpr std::int64_t near = 100;
+    std::vector<std::int64_t> samples;
+    for (std::size_t i = 0; i < batch.draws.size(); i += 2) samples.push_back(batch.draws[i]);
+    const std::string first = pretraining_.first_not_finite(batch);
+    skipped_.push_back(step);
+    const std::size_t n = skipped_.size();
+    const bool third = n >= 3 && step - skipped_[n - 3] < near;
+    const bool go_on = o_.on_nonfinite == OnNonFinite::rollback && !third;
+    record_->progress().note(fmt::format("step {}: loss {}, gradient norm {}: not finite. First: {}{}", step, r.loss,
+                                         r.gradient_norm, first, go_on ? "; its batch is left out" : ""));
+    event(Json::object({{"event", go_on ? "skipped batch" : "not finite"},
+                        {"loss", r.loss},
+                        {"gradient_norm", r.gradient_norm},
+                        {"first", first},
+                        {"samples", samples}}),
+          step);
+    if (go_on) pretraining_.skip();
+    else record_->progress().finish();
+    return go_on;
   }
 
   void report_epoch(std::int64_t done) {
@@ -190,7 +219,7 @@ class Run {
       note += fmt::format(", validation loss {:.4f} on {} images", loss, validated_.draws.size() / 2);
     }
     event(std::move(line), done);
-    progress_.note(note);
+    record_->progress().note(note);
   }
 
   /// A picture that cannot be drawn costs no training.
@@ -198,49 +227,64 @@ class Run {
     try {
       try_to_draw(done);
     } catch (const kernels::Error& error) {
-      progress_.note("warning: no picture: " + std::string(error.what()));
+      record_->progress().note("warning: no picture: " + std::string(error.what()));
     }
   }
 
   void try_to_draw(std::int64_t done) {
-    write_loss_picture((fs::path(paths_.pictures) / "loss.png").string(), paths_.log, paths_.events);
+    write_loss_picture((fs::path(picture_folder_) / "loss.png").string(), record_->log_path(), record_->events_path());
     if (o_.pictures == 0) return;
     const mae::Reconstruction r =
         mae::reconstruct(stream_, pretraining_.model(), pictured_, shown_.dtype, o_.recipe.seed);
     learning_.add(r, done, epoch_of(done), mae::default_bands(o_.config.channels));
   }
 
-  void save(std::int64_t done) {
-    const std::string path = (fs::path(paths_.checkpoints) / engine::checkpoint_name(done)).string();
-    log_->sync();  // before a checkpoint relies on its lines
-    pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
-                             {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(o_.compute)))},
-                             {"seed", std::to_string(o_.recipe.seed)},
-                             {"batch", std::to_string(o_.recipe.batch)},
-                             {"epochs", fmt::format("{}", epoch_of(done))}});
-    engine::remove_old_checkpoints(paths_.checkpoints, o_.keep_checkpoints);
-    event(Json::object({{"event", "checkpoint"}, {"path", path}}), done);
+  std::optional<kernels::Error> try_to_save(std::int64_t done) {
+    const auto error = checkpoints_.save(done, clock_seconds(), [&](const std::string& path) {
+      record_->sync();  // before a checkpoint relies on its lines
+      pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
+                               {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(o_.compute)))},
+                               {"seed", std::to_string(o_.recipe.seed)},
+                               {"batch", std::to_string(o_.recipe.batch)},
+                               {"epochs", fmt::format("{}", epoch_of(done))}});
+    });
+    if (error) event(Json::object({{"event", "save failed"}, {"error", error->what()}}), done);
+    else event(Json::object({{"event", "checkpoint"}, {"path", checkpoints_.last_good()}}), done);
+    return error;
   }
 
-  RunEnd stop_not_finite(std::int64_t step, const engine::StepResult& r) {
-    progress_.finish();
-    event(Json::object({{"event", "not finite"}, {"loss", r.loss}, {"gradient_norm", r.gradient_norm}}), step);
-    return RunEnd::not_finite;
+  void save(std::int64_t done) {
+    if (const auto error = try_to_save(done))
+      record_->progress().note(fmt::format("warning: no checkpoint after step {}: {}; {}; training goes on", done,
+                                           error->what(), error->advice()));
+  }
+
+  void save_or_throw(std::int64_t done) {
+    if (const auto error = try_to_save(done)) throw *error;
+  }
+
+  RunEnd interrupt(std::int64_t done, const std::string& reason) {
+    if (done > first_step_) save_or_throw(done);
+    event(Json::object({{"event", "interrupted"}, {"reason", reason}}), done);
+    record_->progress().finish();
+    fmt::print("{}: saved after step {} of {}; --resume auto goes on\n", reason, done, pretraining_.total());
+    return RunEnd::interrupted;
   }
 
   kernels::Stream& stream_;
   const RunOptions& o_;
-  Paths paths_;
+  std::string checkpoint_folder_, picture_folder_;
   const mae::Dataset& shown_;
   bool has_validation_;
   mae::Loader loader_;
   mae::Pretraining pretraining_;
   LearningPicture learning_;
   std::uint64_t fingerprint_;
+  double start_;
+  RunCheckpoints checkpoints_;
   mae::Batch pictured_, validated_;
-  std::optional<engine::LineLog> log_;
-  ProgressWriter progress_;
-  double start_ = 0;
+  std::optional<RunRecord> record_;
+  std::vector<std::int64_t> skipped_;  // steps whose batches were left out
   std::int64_t first_step_ = 0;
   bool pictured_once_ = false;
 };
@@ -248,11 +292,8 @@ class Run {
 }  // namespace
 
 RunEnd run_pretraining(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training,
-                       const mae::Dataset& validation) {
-  check_run_options(options, training, validation);
-  check_run_folder(options, training.fingerprint);
-  Run run(stream, options, training, validation);
-  return run.train();
+                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from) {
+  return Run(stream, options, training, validation).train(from);
 }
 
 }  // namespace apps

@@ -1,19 +1,12 @@
 #include "engine/checkpoint.h"
 
-#include <algorithm>
 #include <charconv>
-#include <cstdio>
-#include <filesystem>
 #include <vector>
 
 #include "engine/safetensors.h"
 
 namespace engine {
 namespace {
-
-namespace fs = std::filesystem;
-constexpr const char* prefix = "checkpoint-";
-constexpr const char* suffix = ".safetensors";
 
 /// A flat buffer on the host.
 std::vector<std::byte> download(kernels::Stream& stream, const View& flat) {
@@ -24,17 +17,6 @@ std::vector<std::byte> download(kernels::Stream& stream, const View& flat) {
 }
 
 std::vector<std::int64_t> dims(const Shape& shape) { return {shape.dims.begin(), shape.dims.begin() + shape.rank}; }
-
-std::vector<std::string> names(const std::string& folder) {
-  std::vector<std::string> found;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(prefix) && name.ends_with(suffix)) found.push_back(name);
-  }
-  std::sort(found.begin(), found.end());  // zero-padded steps sort as numbers
-  return found;
-}
 
 std::int64_t number(const std::string& text, const std::string& key, const std::string& path) {
   std::int64_t value = -1;
@@ -76,6 +58,21 @@ void save_checkpoint(const std::string& path, kernels::Stream& stream, const Par
   write_safetensors(path, {all.begin(), all.end()}, tensors);
 }
 
+std::uint64_t checkpoint_bytes(const Parameters& parameters) {
+  constexpr std::uint64_t header = 256;  // bytes of a tensor's entry, about, and of the metadata
+  const auto values = static_cast<std::uint64_t>(parameters.count() + 2 * parameters.trainable_count());
+  return values * kernels::size_of(parameters.master_dtype()) + header * (3 * parameters.segments().size() + 64);
+}
+
+void verify_checkpoint(const std::string& path) {
+  const SafetensorsFile file(path);
+  std::vector<std::byte> bytes;
+  for (const TensorEntry& entry : file.header().tensors) {
+    bytes.resize(entry.end - entry.begin);
+    file.read(entry, bytes.data());
+  }
+}
+
 Checkpoint read_checkpoint(const std::string& path) {
   const SafetensorsFile file(path);
   Checkpoint checkpoint;
@@ -110,24 +107,6 @@ void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameter
     load("optimizer.moment2." + segment.name, parameters.moment2(), static_cast<int>(i), segment);
   }
   parameters.refresh_compute(stream);
-}
-
-std::string checkpoint_name(std::int64_t step) {
-  char digits[32];
-  std::snprintf(digits, sizeof digits, "%010lld", static_cast<long long>(step));
-  return std::string(prefix) + digits + suffix;
-}
-
-std::optional<std::string> latest_checkpoint(const std::string& folder) {
-  const auto found = names(folder);
-  if (found.empty()) return std::nullopt;
-  return (fs::path(folder) / found.back()).string();
-}
-
-void remove_old_checkpoints(const std::string& folder, int keep) {
-  const auto found = names(folder);
-  const auto kept = static_cast<std::size_t>(std::max(keep, 1));  // never the only one
-  for (std::size_t i = 0; i + kept < found.size(); ++i) fs::remove(fs::path(folder) / found[i]);
 }
 
 }  // namespace engine

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 
 #include "engine/parameters.h"
@@ -31,18 +30,17 @@ enum class Content { weights, training_state };
 void save_checkpoint(const std::string& path, kernels::Stream& stream, const Parameters& parameters,
                      const Checkpoint& checkpoint);
 
+/// Bytes of the file that save_checkpoint would write, a little rounded up.
+std::uint64_t checkpoint_bytes(const Parameters& parameters);
+
+/// Reads the whole file; throws, naming it, where the header breaks a rule or the data are damaged.
+void verify_checkpoint(const std::string& path);
+
 /// The metadata alone. Refuses files of a newer format by name.
 Checkpoint read_checkpoint(const std::string& path);
 
 /// Reads values into reserved parameters. Every key must be there with its shape and dtype: a missing one, or with
 /// training_state a missing moment, is an error that names it.
 void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content);
-
-/// "checkpoint-0000001234.safetensors"
-std::string checkpoint_name(std::int64_t step);
-/// The one with the highest step in a folder, if any.
-std::optional<std::string> latest_checkpoint(const std::string& folder);
-/// Removes all but the newest `keep`.
-void remove_old_checkpoints(const std::string& folder, int keep);
 
 }  // namespace engine

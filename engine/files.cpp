@@ -16,6 +16,9 @@
 #include "kernels/core/check.h"
 
 namespace engine {
+
+SystemCalls system_calls{.write = ::write, .pread = ::pread, .fsync = ::fsync, .rename = ::rename};
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -47,7 +50,8 @@ std::string folder_of(const std::string& path) {
 std::uint64_t write_all(int fd, const char* data, std::uint64_t bytes) {
   std::uint64_t done = 0;
   while (done < bytes) {
-    const ssize_t n = ::write(fd, data + done, std::min<std::uint64_t>(bytes - done, std::uint64_t{1} << 30));
+    const ssize_t n =
+        system_calls.write(fd, data + done, std::min<std::uint64_t>(bytes - done, std::uint64_t{1} << 30));
     if (n > 0) done += static_cast<std::uint64_t>(n);
     else if (n == 0 || errno != EINTR) break;
   }
@@ -56,7 +60,7 @@ std::uint64_t write_all(int fd, const char* data, std::uint64_t bytes) {
 
 void sync(int fd, const std::string& path) {
   int result;
-  do result = ::fsync(fd);
+  do result = system_calls.fsync(fd);
   while (result != 0 && errno == EINTR);
   // Some network file systems cannot sync a folder and say so; there is nothing more to do on them.
   if (result != 0 && errno != EINVAL) fail("cannot flush to the disk (fsync)", path);
@@ -88,7 +92,7 @@ void InputFile::read_at(std::uint64_t offset, void* destination, std::uint64_t b
   auto* out = static_cast<char*>(destination);
   for (std::uint64_t done = 0; done < bytes;) {
     const std::uint64_t most = std::min<std::uint64_t>(bytes - done, std::uint64_t{1} << 30);
-    const ssize_t n = ::pread(file_.get(), out + done, most, static_cast<off_t>(offset + done));
+    const ssize_t n = system_calls.pread(file_.get(), out + done, most, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail(fmt::format("cannot read {} bytes at {}", bytes, offset), path_);
     if (n == 0)
@@ -157,7 +161,8 @@ void write_atomically(const std::string& name, const std::function<void(FileWrit
     fill(writer);
     writer.finish();
     fault("before rename");
-    if (::rename(partial.c_str(), path.c_str()) != 0) fail("cannot rename the new file over the old one", path);
+    if (system_calls.rename(partial.c_str(), path.c_str()) != 0)
+      fail("cannot rename the new file over the old one", path);
   } catch (...) {
     ::unlink(partial.c_str());
     throw;
@@ -197,13 +202,23 @@ LineLog::LineLog(std::string path)
 
 void LineLog::append(std::string_view line) {
   if (line.find('\n') != std::string_view::npos) throw kernels::Error("a log line holds a line break", path_);
-  std::string text(line);
-  text += '\n';
-  if (write_all(file_.get(), text.data(), text.size()) < text.size())
-    fail(fmt::format("cannot append a line of {} bytes", text.size()), path_, "make room on the disk");
+  waiting_ += line;
+  waiting_ += '\n';
+  write_waiting();
 }
 
-void LineLog::sync() { engine::sync(file_.get(), path_); }
+void LineLog::write_waiting() {
+  const std::uint64_t done = write_all(file_.get(), waiting_.data(), waiting_.size());
+  const int error = errno;
+  waiting_.erase(0, done);
+  errno = error;
+  if (!waiting_.empty()) fail(fmt::format("cannot append {} bytes", waiting_.size()), path_, "make room on the disk");
+}
+
+void LineLog::sync() {
+  write_waiting();
+  engine::sync(file_.get(), path_);
+}
 
 std::int64_t keep_lines(const std::string& path, const std::function<bool(std::string_view)>& keep) {
   if (!fs::exists(path)) return 0;

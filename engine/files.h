@@ -5,6 +5,8 @@
 // remove_partial_files clears at the next start. Every error is a kernels::Error that names the path.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -83,22 +85,36 @@ std::uint64_t free_bytes(const std::string& folder);
 class LineLog {
  public:
   explicit LineLog(std::string path);
-  /// `line` without its end; a line break inside it is refused.
+  /// `line` without its end; a line break inside it is refused. Throws where the system does not take it, such as on a
+  /// full disk; what was not taken is kept and goes before the next line, or with sync().
   void append(std::string_view line);
-  /// Waits until the disk has every line.
+  /// Waits until the disk has every line; throws where it does not take them.
   void sync();
 
  private:
+  void write_waiting();
+
   std::string path_;
   Descriptor file_;
+  std::string waiting_;  // what the system has not taken yet
 };
 
 /// Cuts a log before the first line that `keep` refuses, and before a last line without its end (torn by a crash).
 /// Returns the number of lines kept; a log that does not exist has none.
 std::int64_t keep_lines(const std::string& path, const std::function<bool(std::string_view line)>& keep);
 
-/// Fault injection for tests, null otherwise: called in each save at "after write" (every FileWriter::write),
-/// "before fsync", "before rename" and "after rename"; may throw, or kill the process.
+/// Fault injection for tests. save_fault, null otherwise, is called in each save at "after write" (every
+/// FileWriter::write), "before fsync", "before rename" and "after rename"; it may throw, or kill the process.
 inline void (*save_fault)(std::string_view point) = nullptr;
+
+/// The system's calls that can fail under a save or a read: a test replaces them to write short, to fill the disk
+/// (ENOSPC), or to break it (EIO).
+struct SystemCalls {
+  ssize_t (*write)(int file, const void* data, std::size_t bytes);
+  ssize_t (*pread)(int file, void* data, std::size_t bytes, off_t offset);
+  int (*fsync)(int file);
+  int (*rename)(const char* from, const char* to);
+};
+extern SystemCalls system_calls;
 
 }  // namespace engine

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "kernels/optimizer.h"
@@ -110,12 +111,22 @@ T TrainStep::read(const View& scalar) const {
   return value;
 }
 
-void TrainStep::micro_batch(bool first) {
+void TrainStep::micro_batch(bool first, FiniteCheck* check) {
   if (first) parameters_.begin_gradients();
   Tape tape;
   Context context = workspace_.context(&tape);
+  std::optional<Profile> names;  // of the parts of the model
+  if (check) context.profile = &names.emplace(stream_);
+  context.check = check;
   program_(context, {state_.loss, first ? kernels::Write::overwrite : kernels::Write::accumulate});
   tape.backward(context, tape.last());
+  if (!check) return;
+  for (std::size_t i = 0; i < parameters_.segments().size(); ++i) {
+    const Segment& segment = parameters_.segments()[i];
+    if (segment.trainable == Trainable::no) continue;
+    check->look("the gradient of " + segment.name,
+                parameters_.part(parameters_.gradient(), static_cast<int>(i), segment.shape));
+  }
 }
 
 StepResult TrainStep::update() {

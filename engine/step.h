@@ -53,13 +53,14 @@ class TrainStep {
   TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options, const std::vector<double>& lr,
             Program program);
 
-  /// Forward and backward of the micro-batch that lies in the input slot.
-  void micro_batch(bool first);
+  /// Forward and backward of the micro-batch that lies in the input slot. `check`, where given, sees every output and
+  /// gradient, and afterwards the gradient of every parameter.
+  void micro_batch(bool first, FiniteCheck* check = nullptr);
   /// The update. Reads the loss back.
   StepResult update();
 
   std::int64_t step() const;
-  void set_step(std::int64_t step);  // resume
+  void set_step(std::int64_t step);  // for a resume, and to leave a step out: its update is then not made
 
  private:
   void upload_tables(const std::vector<double>& lr);

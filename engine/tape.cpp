@@ -3,6 +3,14 @@
 #include "kernels/elementwise.h"
 
 namespace engine {
+namespace {
+
+/// "the output of attention in blocks.3"
+std::string place(const std::string& what, const std::string& op, const std::string& range) {
+  return what + op + (range.empty() ? "" : " in " + range);
+}
+
+}  // namespace
 
 Tensor Context::tensor(const Shape& shape, DType type) const {
   const std::size_t bytes = static_cast<std::size_t>(shape.count()) * kernels::size_of(type);
@@ -19,8 +27,9 @@ void Tape::record(Context& context, const char* op, Tensor& y, std::initializer_
       bytes += static_cast<double>(tensor.storage->bytes);
   }
   if (context.profile) context.profile->keep(bytes);
-  records_.push_back(
-      {op, context.profile ? context.profile->range() : std::string(), gradient_only(y), std::move(backward)});
+  const std::string range = context.profile ? context.profile->range() : std::string();
+  if (context.check) context.check->look(place("the output of ", op, range), y.view);
+  records_.push_back({op, range, gradient_only(y), std::move(backward)});
 }
 
 void Tape::backward(Context& context, const Tensor& loss) {
@@ -38,6 +47,7 @@ void Tape::unwind(Context& context) {
     Gradient& dy = *record.y.gradient;
     if (!dy) continue;  // nothing downstream depended on this output
     const OpScope scope(context.profile, record.op, record.range);
+    if (context.check) context.check->look(place("the gradient of the output of ", record.op, record.range), dy.view);
     record.backward(untaped, dy);
     dy = {};
   }

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/finite_check.h"
 #include "engine/profile.h"
 #include "engine/tensor.h"
 #include "kernels/core/launch.h"
@@ -26,9 +27,10 @@ class Tape;
 struct Context {
   kernels::Stream& stream;
   Arena& arena;
-  DType dtype = DType::f32;    // of activations
-  Tape* tape = nullptr;        // null: ops only compute
-  Profile* profile = nullptr;  // null: nobody listens
+  DType dtype = DType::f32;      // of activations
+  Tape* tape = nullptr;          // null: ops only compute
+  Profile* profile = nullptr;    // null: nobody listens
+  FiniteCheck* check = nullptr;  // null: nobody looks at the values
 
   /// A tensor in the arena, contents undefined.
   Tensor tensor(const Shape& shape, DType type) const;

@@ -109,13 +109,20 @@ engine::StepResult Pretraining::step(const Batch& batch) {
   return step_.update();
 }
 
-void Pretraining::accumulate(const Batch& part, bool first) {
+std::string Pretraining::first_not_finite(const Batch& batch) {
+  engine::FiniteCheck check(stream_);
+  accumulate(batch, true, &check);
+  return check.found().empty() ? "every value is finite: only the sum of the squared gradients overflows"
+                               : check.found();
+}
+
+void Pretraining::accumulate(const Batch& part, bool first, engine::FiniteCheck* check) {
   const auto count = static_cast<std::int64_t>(part.draws.size() / 2);
   share_ = recipe_.batch;
   for (std::int64_t at = 0; at < count; at += recipe_.micro()) {
     micro_count_ = std::min(recipe_.micro(), count - at);
     inputs_.fill(part, at, micro_count_);
-    step_.micro_batch(first && at == 0);
+    step_.micro_batch(first && at == 0, check);
   }
 }
 

@@ -61,7 +61,12 @@ class Pretraining {
   engine::StepResult step(const Batch& batch);
   /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the
   /// batch's.
-  void accumulate(const Batch& part, bool first);
+  void accumulate(const Batch& part, bool first, engine::FiniteCheck* check = nullptr);
+  /// Why a step on this batch is not finite: the batch is run again, from the untouched state, and the first op whose
+  /// output or gradient is not finite is named. For after a step() that was not finite; changes nothing.
+  std::string first_not_finite(const Batch& batch);
+  /// Goes on to the next step without an update: the batch is left out.
+  void skip() { step_.set_step(done() + 1); }
   /// Mean loss over a batch of any size, without a tape.
   double evaluate(const Batch& batch);
 

@@ -1,0 +1,85 @@
+#include "apps/run_record.h"
+
+#include <fmt/core.h>
+
+#include <ctime>
+#include <filesystem>
+#include <optional>
+
+#include "apps/cli.h"
+#include "kernels/core/check.h"
+
+namespace apps {
+namespace {
+
+using engine::Json;
+
+std::string in(const std::string& folder, const char* name) { return (std::filesystem::path(folder) / name).string(); }
+
+/// Nothing for a line that is none of ours.
+std::optional<Json> parse_line(std::string_view line, const std::string& path) {
+  try {
+    Json json = engine::parse_json(line, path);
+    json.at("step").as_int();
+    return json;
+  } catch (const kernels::Error&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+RunRecord::RunRecord(const std::string& folder)
+    : log_path_(in(folder, "log.jsonl")),
+      timing_path_(in(folder, "timing.jsonl")),
+      events_path_(in(folder, "events.jsonl")),
+      log_(log_path_),
+      timing_(timing_path_),
+      events_(events_path_) {}
+
+std::vector<std::int64_t> RunRecord::open(std::int64_t done) {
+  std::vector<std::int64_t> skipped;
+  const auto before = [&](const std::optional<Json>& line) { return line && line->at("step").as_int() < done; };
+  const std::int64_t kept = engine::keep_lines(log_path_, [&](std::string_view text) {
+    const std::optional<Json> line = parse_line(text, log_path_);
+    if (!line)
+      throw kernels::Error("a line of this log cannot be read", log_path_,
+                           fmt::format("repair or remove the line {:.60}", text));
+    if (before(line) && line->find("skipped")) skipped.push_back(line->at("step").as_int());
+    return before(line);
+  });
+  if (kept < done) {
+    warn(kernels::Error(fmt::format("only {} of the {} steps before the checkpoint are here", kept, done), log_path_));
+  }
+  engine::keep_lines(timing_path_, [&](std::string_view text) { return before(parse_line(text, timing_path_)); });
+  return skipped;
+}
+
+template <class Append>
+void RunRecord::try_to(const std::string& path, Append append) {
+  try {
+    append();
+    failing_ = false;
+  } catch (const kernels::Error& error) {
+    if (!failing_) progress_.note(fmt::format("warning: {}: {}; training goes on", path, error.fact()));
+    failing_ = true;
+  }
+}
+
+void RunRecord::step(const StepRecord& r) {
+  Json line = Json::object(
+      {{"step", r.step}, {"epoch", r.epoch}, {"loss", r.loss}, {"lr", r.lr}, {"gradient_norm", r.gradient_norm}});
+  if (r.skipped) line.add("skipped", true);
+  try_to(log_path_, [&] { log_.append(to_text(line)); });
+  const Json timing = Json::object({{"step", r.step}, {"seconds", r.seconds}, {"data_wait_seconds", r.data_wait}});
+  try_to(timing_path_, [&] { timing_.append(to_text(timing)); });
+}
+
+void RunRecord::event(Json line, std::int64_t step, double epoch) {
+  line.add("step", step);
+  line.add("epoch", epoch);
+  line.add("unix_time", static_cast<std::int64_t>(std::time(nullptr)));
+  try_to(events_path_, [&] { events_.append(to_text(line)); });
+}
+
+}  // namespace apps
