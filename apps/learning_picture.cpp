@@ -128,6 +128,7 @@ void write_loss_picture(const std::string& path, const std::string& log, const s
     for (std::string line; std::getline(lines, line);) body(engine::parse_json(line, file));
   };
   each_line(log, [&](const engine::Json& line) {
+    if (line.find("skipped")) return;  // its loss was not finite
     steps.x.push_back(line.at("epoch").as_double());
     steps.y.push_back(line.at("loss").as_double());
   });

@@ -28,8 +28,8 @@ constexpr const char* partial_suffix = ".partial";
   throw kernels::Error(fmt::format("{}: {}", what, std::strerror(errno)), path, advice);
 }
 
-void fault(std::string_view point) {
-  if (save_fault != nullptr) save_fault(point);
+void fault(std::string_view point, const std::string& path) {
+  if (save_fault != nullptr) save_fault(point, path);
 }
 
 Descriptor open_file(const std::string& path, int flags, const char* purpose) {
@@ -126,11 +126,11 @@ void FileWriter::write(const void* data, std::uint64_t bytes) {
          path_, advice);
   }
   written_ += bytes;
-  fault("after write");
+  fault("after write", path_);
 }
 
 void FileWriter::finish() {
-  fault("before fsync");
+  fault("before fsync", path_);
   sync(file_.get(), path_);
   if (::close(file_.release()) != 0 && errno != EINTR) fail("cannot close the file", path_);
 }
@@ -160,14 +160,14 @@ void write_atomically(const std::string& name, const std::function<void(FileWrit
     FileWriter writer(partial, path, total);
     fill(writer);
     writer.finish();
-    fault("before rename");
+    fault("before rename", path);
     if (system_calls.rename(partial.c_str(), path.c_str()) != 0)
       fail("cannot rename the new file over the old one", path);
   } catch (...) {
     ::unlink(partial.c_str());
     throw;
   }
-  fault("after rename");
+  fault("after rename", path);
   const std::string folder = folder_of(path);
   sync(open_file(folder, O_RDONLY | O_DIRECTORY, "flushing its folder").get(), folder);
 }

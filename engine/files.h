@@ -104,8 +104,9 @@ class LineLog {
 std::int64_t keep_lines(const std::string& path, const std::function<bool(std::string_view line)>& keep);
 
 /// Fault injection for tests. save_fault, null otherwise, is called in each save at "after write" (every
-/// FileWriter::write), "before fsync", "before rename" and "after rename"; it may throw, or kill the process.
-inline void (*save_fault)(std::string_view point) = nullptr;
+/// FileWriter::write), "before fsync", "before rename" and "after rename" with the file's final name; it may throw, or kill
+/// the process.
+inline void (*save_fault)(std::string_view point, const std::string& path) = nullptr;
 
 /// The system's calls that can fail under a save or a read: a test replaces them to write short, to fill the disk
 /// (ENOSPC), or to break it (EIO).

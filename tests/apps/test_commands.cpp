@@ -3,31 +3,24 @@
 #include <string>
 #include <vector>
 
-#include "apps/cli.h"
 #include "engine/files.h"
 #include "engine/json.h"
 #include "mae/image.h"
 #include "tests/support/catch.h"
 #include "tests/support/folder.h"
 #include "tests/support/idx_file.h"
+#include "tests/support/mae_command.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using test::mae_command;
 
-int mae_command(std::vector<std::string> words) {
-  words.insert(words.begin(), "mae");
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  return apps::run(static_cast<int>(argv.size()), argv.data());
-}
-
-std::vector<std::string> pretrain_words(const std::string& data, const std::string& out) {
-  return {"pretrain", "--data",          data,   "--out",      out,    "--image-size",  "16", "--channels",
-          "1",        "--mean",          "0.5",  "--std",      "0.25", "--patch",       "4",  "--dim",
-          "32",       "--depth",         "2",    "--heads",    "2",    "--decoder-dim", "24", "--decoder-depth",
-          "1",        "--decoder-heads", "3",    "--batch",    "32",   "--epochs",      "6",  "--warmup-epochs",
-          "1",        "--blr",           "0.02", "--pictures", "3"};
+/// A model that learns something in a second.
+test::Words pretrain_words(const std::string& data, const std::string& out) {
+  return test::joined(test::pretrain_words(data, out),
+                      {"--dim", "32", "--depth", "2", "--decoder-dim", "24", "--decoder-heads", "3", "--batch", "32",
+                       "--epochs", "6", "--warmup-epochs", "1", "--blr", "0.02", "--pictures", "3"});
 }
 
 }  // namespace

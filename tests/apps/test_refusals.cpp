@@ -7,54 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "apps/cli.h"
 #include "engine/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/folder.h"
 #include "tests/support/idx_file.h"
+#include "tests/support/mae_command.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 
-int pretrain(const std::string& data, const std::string& out, const std::vector<std::string>& more) {
-  std::vector<std::string> words{"mae",
-                                 "pretrain",
-                                 "--data",
-                                 data,
-                                 "--out",
-                                 out,
-                                 "--image-size",
-                                 "16",
-                                 "--channels",
-                                 "1",
-                                 "--mean",
-                                 "0.5",
-                                 "--std",
-                                 "0.25",
-                                 "--patch",
-                                 "4",
-                                 "--dim",
-                                 "16",
-                                 "--depth",
-                                 "1",
-                                 "--heads",
-                                 "2",
-                                 "--decoder-dim",
-                                 "8",
-                                 "--decoder-depth",
-                                 "1",
-                                 "--decoder-heads",
-                                 "2",
-                                 "--warmup-epochs",
-                                 "0",
-                                 "--pictures",
-                                 "0"};
-  for (const char* word : {"--batch", "8", "--epochs", "1"}) words.emplace_back(word);
-  words.insert(words.end(), more.begin(), more.end());
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  return apps::run(static_cast<int>(argv.size()), argv.data());
+int pretrain(const std::string& data, const std::string& out, const test::Words& more) {
+  return test::mae_command(test::joined(test::pretrain_words(data, out), more));
 }
 
 std::map<std::string, std::string> files(const std::string& folder) {
@@ -142,21 +106,40 @@ TEST_CASE("options that no run can have leave no folder behind") {
   }
 }
 
-TEST_CASE("a damaged newest checkpoint stops a resume; without it the run goes on from the one before") {
+TEST_CASE("a damaged newest checkpoint is set aside; where all are damaged, nothing changes") {
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 32, 16);
   const std::string run = folder.file("run");
   REQUIRE(pretrain(folder.path(), run, {"--save-every", "0.25"}) == apps::done);
-  const std::string newest = run + "/checkpoints/checkpoint-0000000004.safetensors", log = run + "/log.jsonl";
+  const std::string newest = run + "/checkpoints/checkpoint-0000000004.safetensors", log = run + "/log.jsonl",
+                    older = run + "/checkpoints/checkpoint-0000000003.safetensors";
   const std::string good = engine::read_file(newest), lines = engine::read_file(log);
   fs::resize_file(newest, good.size() / 2);
-  const auto before = files(run);
-  CHECK(pretrain(folder.path(), run, {"--save-every", "0.25", "--resume", "auto"}) == apps::bad_input);
-  CHECK(files(run) == before);
-  fs::remove(newest);
   CHECK(pretrain(folder.path(), run, {"--save-every", "0.25", "--resume", "auto"}) == apps::done);
   CHECK((engine::read_file(newest) == good));
+  CHECK(fs::exists(newest + ".damaged"));
   CHECK(engine::read_file(log) == lines);
+
+  fs::resize_file(newest, good.size() / 2);
+  fs::resize_file(older, 7);
+  const auto before = files(run);
+  CHECK(pretrain(folder.path(), run, {"--resume", "auto"}) == apps::bad_input);
+  CHECK(files(run) == before);
+}
+
+TEST_CASE("a checkpoint of a newer format is refused, not passed over") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  REQUIRE(pretrain(folder.path(), run, {"--save-every", "0.25"}) == apps::done);
+  const std::string newest = run + "/checkpoints/checkpoint-0000000004.safetensors";
+  std::string bytes = engine::read_file(newest);
+  const std::string version = "\"format_version\":\"1\"";
+  bytes.replace(bytes.find(version), version.size(), "\"format_version\":\"9\"");
+  engine::write_atomically(newest, [&](engine::FileWriter& file) { file.write(bytes); });
+  const auto before = files(run);
+  CHECK(pretrain(folder.path(), run, {"--resume", "auto"}) == apps::bad_input);
+  CHECK(files(run) == before);
 }
 
 TEST_CASE("a folder is held by one run at a time") {

@@ -31,7 +31,7 @@ bool strikes(std::string_view point) { return point == fault_point && --fault_co
 
 /// Sets the fault for one scope.
 struct Fault {
-  Fault(void (*fault)(std::string_view), const std::string& point, int call) {
+  Fault(decltype(save_fault) fault, const std::string& point, int call) {
     save_fault = fault;
     fault_point = point;
     fault_countdown = call;
@@ -61,7 +61,7 @@ TEST_CASE("a save that throws at any point leaves old or new content and no part
       INFO(point << ", call " << call);
       save(path, before);
       const Fault fault(
-          [](std::string_view p) {
+          [](std::string_view p, const std::string&) {
             if (strikes(p)) throw std::runtime_error("struck");
           },
           point, call);
@@ -82,7 +82,7 @@ TEST_CASE("a save that is killed at any point leaves old or new content") {
       INFO(point << ", call " << call);
       save(path, before);
       const Fault fault(
-          [](std::string_view p) {
+          [](std::string_view p, const std::string&) {
             if (strikes(p)) ::kill(::getpid(), SIGKILL);
           },
           point, call);

@@ -236,7 +236,7 @@ TEST_CASE("a save that fails in the middle leaves the old file readable") {
   for (const char* point : {"after write", "before fsync", "before rename"}) {
     static std::string struck;
     struck = point;
-    save_fault = [](std::string_view p) {
+    save_fault = [](std::string_view p, const std::string&) {
       if (p == struck) throw std::runtime_error("struck");
     };
     CHECK_THROWS_WITH(write_safetensors(path, {}, {{"a", DType::f32, {3}, after}}), "struck");

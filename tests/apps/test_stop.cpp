@@ -1,0 +1,104 @@
+// A run that is asked to end saves, says 75, and goes on later as if nothing had happened.
+#include <signal.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include "apps/stop_request.h"
+#include "engine/checkpoint_folder.h"
+#include "engine/files.h"
+#include "tests/support/catch.h"
+#include "tests/support/folder.h"
+#include "tests/support/idx_file.h"
+#include "tests/support/mae_command.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using test::joined;
+using test::Words;
+
+std::string log_of(const std::string& run) {
+  return fs::exists(run + "/log.jsonl") ? engine::read_file(run + "/log.jsonl") : "";
+}
+
+}  // namespace
+
+TEST_CASE("times are numbers with units, large units first") {
+  CHECK(apps::parse_duration("3h50m") == 13800);
+  CHECK(apps::parse_duration("10m") == 600);
+  CHECK(apps::parse_duration("1d12h0.5s") == 129600.5);
+  for (const char* wrong : {"", "10", "m", "10m3h", "5m5m", "-5m", "1e3s", "3x", "1..2s", "10 m"}) {
+    INFO(wrong);
+    CHECK(apps::parse_duration(wrong) < 0);
+  }
+}
+
+TEST_CASE("SIGTERM, SIGINT and SIGHUP finish the step, save and end with 75") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 160, 16);
+  const Words more{"--epochs", "60", "--save-every", "1h", "--resume", "auto"};
+  const auto words = [&](const std::string& run) { return joined(test::pretrain_words(folder.path(), run), more); };
+  const std::string whole = folder.file("whole"), run = folder.file("run");
+  REQUIRE(test::mae_command(words(whole)) == apps::done);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    const std::string before = log_of(run);
+    const pid_t child = test::start("mae", words(run), run + ".output");
+    while (log_of(run).size() <= before.size()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    kill(child, signal);
+    const int status = test::wait_for(child);
+    INFO(engine::read_file(run + ".output"));
+    REQUIRE(WIFEXITED(status));
+    REQUIRE(WEXITSTATUS(status) == apps::interrupted);
+    const auto saved = engine::newest_whole_checkpoint(run + "/checkpoints");
+    REQUIRE(saved);
+    const std::string log = log_of(run);
+    CHECK(saved->checkpoint.step == std::count(log.begin(), log.end(), '\n'));
+  }
+  CHECK_THAT(engine::read_file(run + ".output"), ContainsSubstring("SIGHUP: saved after step"));
+  CHECK_THAT(engine::read_file(run + "/events.jsonl"), ContainsSubstring("\"reason\":\"SIGTERM\""));
+  REQUIRE(test::mae_command(words(run)) == apps::done);
+  CHECK(log_of(run) == log_of(whole));
+}
+
+TEST_CASE("a signal that was ignored stays ignored, and means what it meant after the run") {
+  const auto before = ::signal(SIGHUP, SIG_IGN);
+  {
+    const apps::StopRequest stop(1e300);
+    raise(SIGHUP);
+    CHECK(stop.reason().empty());
+    raise(SIGTERM);
+    CHECK(stop.reason() == "SIGTERM");
+  }
+  CHECK(::signal(SIGHUP, before) == SIG_IGN);
+  const apps::StopRequest over(0);
+  CHECK(over.reason() == "--max-time");
+}
+
+TEST_CASE("one line repeated while it ends with 75 makes the run of one go") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 160, 16);
+  const Words more{"--epochs", "40", "--save-every", "0.05s", "--resume", "auto"};
+  const auto words = [&](const std::string& run) { return joined(test::pretrain_words(folder.path(), run), more); };
+  const std::string whole = folder.file("whole"), run = folder.file("run");
+  REQUIRE(test::mae_command(words(whole)) == apps::done);
+  int pieces = 1;
+  for (int code; (code = test::mae_command(joined(words(run), {"--max-time", "0.3s"}))) != apps::done; ++pieces) {
+    REQUIRE(code == apps::interrupted);
+    REQUIRE(pieces < 200);
+  }
+  INFO(pieces);
+  CHECK(log_of(run) == log_of(whole));
+}
+
+TEST_CASE("times that are none are refused") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const Words words = test::pretrain_words(folder.path(), folder.file("run"));
+  for (const Words& wrong : std::vector<Words>{{"--max-time", "3"}, {"--max-time", "0s"}, {"--save-every", "ten"}}) {
+    INFO(wrong[0] << " " << wrong[1]);
+    CHECK(test::mae_command(joined(words, wrong)) == apps::bad_usage);
+  }
+  CHECK(!fs::exists(folder.file("run")));
+}
