@@ -89,7 +89,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
       .shown_as("TIME");
   t.add("on_nonfinite", o.on_nonfinite,
         "what to do about a loss or gradient that is not finite: stop, or go on from the last good state without that "
-        "batch, and stop at the third within 100 steps")
+        "batch, and stop at the third in a row")
       .one_of({"stop", "rollback"});
   add_device_options(t, o.device);
 }

@@ -182,15 +182,14 @@ class Run {
 
   /// A step that is not finite has changed nothing, so the state is the last good one already: its batch is left out
   /// and training goes on with the next. Going back further would, step for step, lead here again. False where that is
-  /// not asked for, or where it was the third such batch within the last `near` steps: then it is not the batches.
+  /// not asked for, and at the third such step in a row: then it is not the batches.
   bool leave_out(std::int64_t step, const mae::Batch& batch, const engine::StepResult& r) {
-    constexpr std::int64_t near = 100;
     std::vector<std::int64_t> samples;
     for (std::size_t i = 0; i < batch.draws.size(); i += 2) samples.push_back(batch.draws[i]);
     const std::string first = pretraining_.first_not_finite(batch);
     skipped_.push_back(step);
     const std::size_t n = skipped_.size();
-    const bool third = n >= 3 && step - skipped_[n - 3] < near;
+    const bool third = n >= 3 && skipped_[n - 3] == step - 2;
     const bool go_on = o_.on_nonfinite == OnNonFinite::rollback && !third;
     record_->progress().note(fmt::format("step {}: loss {}, gradient norm {}: not finite. First: {}{}", step, r.loss,
                                          r.gradient_norm, first, go_on ? "; its batch is left out" : ""));

@@ -53,8 +53,7 @@ struct Setting {
   void check_resume() const {
     CHECK(test::mae_command(on(run)) == apps::done);
     CHECK(log(run) == log(whole));
-    for (const auto& entry : fs::recursive_directory_iterator(run))
-      CHECK(!entry.path().string().ends_with(".partial"));
+    for (const auto& entry : fs::recursive_directory_iterator(run)) CHECK(!entry.path().string().ends_with(".partial"));
   }
 };
 

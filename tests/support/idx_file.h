@@ -1,9 +1,11 @@
 // Small IDX files of made-up images, for tests that run the program itself.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <fstream>
+#include <set>
 #include <string>
 
 namespace test {
@@ -27,6 +29,19 @@ inline void write_idx(const std::string& folder, const std::string& split, std::
       }
     }
     labels.put(static_cast<char>(label));
+  }
+}
+
+/// Images of f32, smooth, all finite but for a NaN in each of `bad`.
+inline void write_float_idx(const std::string& folder, std::uint32_t n, std::uint32_t side,
+                            const std::set<std::uint32_t>& bad) {
+  std::ofstream images(folder + "/train-images-idx3-float", std::ios::binary);
+  for (std::uint32_t v : {0x00000d03u, n, side, side}) big_endian(images, v);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    for (std::uint32_t p = 0; p < side * side; ++p) {
+      const auto value = static_cast<float>(0.5 + 0.4 * std::sin(0.2 * p + i));
+      big_endian(images, p == 17 && bad.contains(i) ? 0x7fc00000u : std::bit_cast<std::uint32_t>(value));
+    }
   }
 }
 

@@ -36,11 +36,11 @@ inline int mae_command(Words words) {
 
 /// A small model on images of 16 x 16 in one channel. What follows overrides it: the last of a flag counts.
 inline Words pretrain_words(const std::string& data, const std::string& out) {
-  return {"pretrain",      "--data",          data,   "--out",         out,    "--image-size",    "16", "--channels",
-          "1",             "--mean",          "0.5",  "--std",         "0.25", "--patch",         "4",  "--dim",
-          "16",            "--depth",         "1",    "--heads",       "2",    "--decoder-dim",   "8",  "--decoder-depth",
-          "1",             "--decoder-heads", "2",    "--batch",       "8",    "--epochs",        "1",  "--blr",
-          "0.01",          "--warmup-epochs", "0",    "--pictures",    "0"};
+  return {"pretrain", "--data",          data,  "--out",      out,    "--image-size",  "16", "--channels",
+          "1",        "--mean",          "0.5", "--std",      "0.25", "--patch",       "4",  "--dim",
+          "16",       "--depth",         "1",   "--heads",    "2",    "--decoder-dim", "8",  "--decoder-depth",
+          "1",        "--decoder-heads", "2",   "--batch",    "8",    "--epochs",      "1",  "--blr",
+          "0.01",     "--warmup-epochs", "0",   "--pictures", "0"};
 }
 
 /// Starts a program of the build folder with its output appended to a file; the child's process id.
