@@ -34,6 +34,27 @@ inline int mae_command(Words words) {
   return apps::run(static_cast<int>(words.size()), argv.data());
 }
 
+struct Answer {
+  int code = 0;
+  std::string error;  // what it wrote to standard error
+};
+
+/// The same, with what it said.
+inline Answer mae_answer(const Words& words) {
+  std::FILE* file = std::tmpfile();
+  const int before = dup(STDERR_FILENO);
+  std::fflush(stderr);
+  dup2(fileno(file), STDERR_FILENO);
+  Answer answer{.code = mae_command(words), .error = {}};
+  std::fflush(stderr);
+  dup2(before, STDERR_FILENO);
+  close(before);
+  std::rewind(file);
+  for (int c; (c = std::fgetc(file)) != EOF;) answer.error += static_cast<char>(c);
+  std::fclose(file);
+  return answer;
+}
+
 /// A small model on images of 16 x 16 in one channel. What follows overrides it: the last of a flag counts.
 inline Words pretrain_words(const std::string& data, const std::string& out) {
   return {"pretrain", "--data",          data,  "--out",      out,    "--image-size",  "16", "--channels",
