@@ -59,10 +59,10 @@ template <class Append>
 void RunRecord::try_to(const std::string& path, Append append) {
   try {
     append();
-    failing_ = false;
+    if (failing_.erase(path) > 0) progress_.note(path + ": is written again, no line is missing");
   } catch (const kernels::Error& error) {
-    if (!failing_) progress_.note(fmt::format("warning: {}: {}; training goes on", path, error.fact()));
-    failing_ = true;
+    if (failing_.insert(path).second)
+      progress_.note(fmt::format("warning: {}: {}; training goes on", path, error.fact()));
   }
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,7 @@ class RunRecord {
   std::string log_path_, timing_path_, events_path_;
   engine::LineLog log_, timing_, events_;
   ProgressWriter progress_;
-  bool failing_ = false;  // the disk did not take the last line
+  std::set<std::string> failing_;  // files whose last line the disk did not take
 };
 
 }  // namespace apps
