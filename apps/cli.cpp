@@ -68,7 +68,7 @@ std::string text_of(const char* kind, const kernels::Error& error) {
   const auto line = [&](const char* name, std::string part) {
     if (part.empty()) return;
     std::replace(part.begin(), part.end(), '\n', ' ');
-    text += std::string(name) + ": " + part + "\n";
+    text += std::string(name) + ": " + printable(part) + "\n";
   };
   line(kind, error.fact());
   line("where", error.where());

@@ -7,6 +7,13 @@
 
 namespace apps {
 
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
 std::string aligned(const std::vector<std::vector<std::string>>& rows, const std::string& columns) {
   std::vector<std::size_t> widths(columns.size(), 0);
   for (const auto& row : rows) {
@@ -17,7 +24,7 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows, const std
     std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
       const std::string space(widths[i] - row[i].size(), ' ');
-      line += (i > 0 ? "  " : "") + (columns[i] == 'r' ? space + row[i] : row[i] + space);
+      line += (i > 0 ? "  " : "") + (columns[i] == 'r' ? space + printable(row[i]) : printable(row[i]) + space);
     }
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }

@@ -7,7 +7,10 @@
 
 namespace apps {
 
-/// One line a row, columns two spaces apart, the first row a heading. `columns`: 'l' or 'r' for each.
+/// Control characters, which a terminal would obey, as '?': for names that come from files.
+std::string printable(std::string text);
+
+/// One line a row, columns two spaces apart, the first row a heading, every cell printable. `columns`: 'l' or 'r' for each.
 std::string aligned(const std::vector<std::vector<std::string>>& rows, const std::string& columns);
 
 /// 111,907,840

@@ -182,3 +182,9 @@ TEST_CASE("numbers and tables for people") {
   CHECK(apps::bytes_text(26424772632.0) == "26.42 GB");
   CHECK(apps::aligned({{"a", "bbb"}, {"cc", "1"}}, "lr") == "a   bbb\ncc    1\n");
 }
+
+TEST_CASE("names from files cannot steer the terminal") {
+  CHECK(apps::printable("a\x1b[2J\x7f\tb") == "a?[2J??b");
+  CHECK(apps::aligned({{"h"}, {"x\x1b"}}, "l") == "h\nx?\n");
+  CHECK_THAT(apps::error_text(kernels::Error("bad", "na\x1bme")), ContainsSubstring("na?me"));
+}
