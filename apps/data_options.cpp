@@ -6,6 +6,7 @@
 
 #include "apps/cli.h"
 #include "kernels/core/check.h"
+#include "mae/loader.h"
 
 namespace apps {
 namespace {
@@ -24,9 +25,10 @@ mae::Dataset open_for(const std::string& path, const mae::Config& config) {
 void check_value_range(const mae::Dataset& data, const mae::Config& config) {
   if (data.dtype == kernels::DType::u8) return;
   double largest = 0;
+  std::vector<mae::Damaged> damaged;
   const std::int64_t looked_at = std::min<std::int64_t>(data.size, 8);
   for (std::int64_t i = 0; i < looked_at; ++i) {
-    mae::with_pixels(data.image(i * data.size / looked_at), [&](auto pixels) {
+    mae::with_pixels(mae::read_or_next(data, i * data.size / looked_at, damaged).image, [&](auto pixels) {
       largest = std::max(largest, static_cast<double>(*std::max_element(pixels.begin(), pixels.end())));
     });
   }

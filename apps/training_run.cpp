@@ -21,14 +21,22 @@ namespace {
 namespace fs = std::filesystem;
 using engine::Json;
 
+kernels::Error unreadable(const mae::Damaged& d) {
+  return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
+                        "repair it; `mae data` lists all of them");
+}
+
 /// Some images of a data set, evenly spread, as one batch.
 mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::Config& config) {
   mae::Batch batch;
+  std::vector<mae::Damaged> damaged;
   count = std::min(count, data.size);
   for (std::int64_t n = 0; n < count; ++n) {
     const std::int64_t i = n * data.size / count;
-    mae::append(batch, data.image(i), config.image_height, config.image_width, static_cast<std::uint32_t>(i));
+    mae::append(batch, mae::read_or_next(data, i, damaged).image, config.image_height, config.image_width,
+                static_cast<std::uint32_t>(i));
   }
+  for (const mae::Damaged& d : damaged) warn(unreadable(d));
   return batch;
 }
 
@@ -61,7 +69,8 @@ class Run {
                            .width = options.config.image_width,
                            .augment = options.augment ? mae::Augment::crop_flip : mae::Augment::none,
                            .range = options.crop,
-                           .workers = options.workers}),
+                           .workers = options.workers,
+                           .max_damaged = options.max_damaged}),
         pretraining_(stream, options.config, options.recipe, options.compute, training.dtype,
                      loader_.steps_per_epoch()),
         learning_(picture_folder_, options.recipe.epochs),
@@ -156,6 +165,7 @@ class Run {
   bool one_step(std::int64_t step) {
     const double begin = clock_seconds(), waited = loader_.wait_seconds();
     const mae::Batch batch = loader_.get(step);
+    report_damaged(step);
     const engine::StepResult result = pretraining_.step(batch);
     if (!result.finite && !leave_out(step, batch, result)) return false;
     const double now = clock_seconds(), seconds = now - start_, steps = static_cast<double>(step + 1 - first_step_),
@@ -178,6 +188,19 @@ class Run {
                               .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate,
                               .data_wait = loader_.wait_seconds() / seconds});
     return true;
+  }
+
+  void report_damaged(std::int64_t step) {
+    constexpr int shown = 20;
+    for (const mae::Damaged& d : loader_.take_damaged()) {
+      event(Json::object({{"event", "unreadable image"},
+                          {"sample", d.sample},
+                          {"file", d.error.where()},
+                          {"error", d.error.fact()}}),
+            step);
+      if (++damaged_ <= shown) record_->progress().note("warning: " + std::string(unreadable(d).what()));
+      if (damaged_ == shown) record_->progress().note("warning: further ones are in " + record_->events_path());
+    }
   }
 
   /// A step that is not finite has changed nothing, so the state is the last good one already: its batch is left out
@@ -285,6 +308,7 @@ class Run {
   std::optional<RunRecord> record_;
   std::vector<std::int64_t> skipped_;  // steps whose batches were left out
   std::int64_t first_step_ = 0;
+  int damaged_ = 0;  // unreadable images so far
   bool pictured_once_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <fstream>
 #include <memory>
+#include <optional>
 
 #include "kernels/core/check.h"
 #include "mae/dataset_formats.h"
@@ -80,6 +81,19 @@ std::uint64_t fingerprint_of(const Held& held) {
   return fingerprint(h, std::as_bytes(std::span(head)));
 }
 
+/// Of the first image that can be read; throws the first's error where none of a hundred can.
+kernels::DType dtype_of(const Held& held, int channels) {
+  std::optional<kernels::Error> first;
+  for (std::size_t i = 0; i < std::min<std::size_t>(held.names.size(), 100); ++i) {
+    try {
+      return read_image((held.folder / held.names[i]).string(), channels).dtype;
+    } catch (const kernels::Error& error) {
+      if (!first) first = error;
+    }
+  }
+  throw *first;
+}
+
 }  // namespace
 
 Dataset open_image_folder(const fs::path& folder, int channels) {
@@ -90,7 +104,7 @@ Dataset open_image_folder(const fs::path& folder, int channels) {
   data.classes = scan(*held);
   data.size = static_cast<std::int64_t>(held->names.size());
   data.channels = channels;
-  data.dtype = read_image((folder / held->names.front()).string(), channels).dtype;
+  data.dtype = dtype_of(*held, channels);
   data.fingerprint = fingerprint_of(*held);
   data.image = [held, channels, dtype = data.dtype](std::int64_t i) {
     const std::string path = (held->folder / held->names[static_cast<std::size_t>(i)]).string();

@@ -13,6 +13,7 @@ namespace mae {
 namespace {
 
 constexpr std::int64_t piece = 8;       // samples that a worker takes at a time
+constexpr int most_in_a_row = 100;      // damaged samples that are passed over to find one that is whole
 constexpr std::size_t steps_ahead = 2;  // batches prepared while the caller uses one: bounds the memory
 
 }  // namespace
@@ -37,6 +38,21 @@ void append(Batch& batch, Image image, int height, int width, std::uint32_t samp
   batch.pixels.insert(batch.pixels.end(), fitting.pixels.begin(), fitting.pixels.end());
   batch.draws.insert(batch.draws.end(), {sample, 0});
   batch.labels.push_back(label);
+}
+
+Taken read_or_next(const Dataset& data, std::int64_t i, std::vector<Damaged>& damaged) {
+  const std::size_t first = damaged.size();
+  for (int n = 0; n < most_in_a_row && n < data.size; ++n) {
+    const std::int64_t sample = (i + n) % data.size;
+    try {
+      return {data.image(sample), sample};
+    } catch (const kernels::Error& error) {
+      damaged.push_back({sample, error});
+    }
+  }
+  const kernels::Error& error = damaged[first].error;
+  throw kernels::Error(error.fact() + ", and so are the " + std::to_string(damaged.size() - first - 1) + " after it",
+                       error.where(), error.advice());
 }
 
 Loader::Loader(Dataset data, const LoaderOptions& options) : data_(std::move(data)), options_(options) {
@@ -77,7 +93,20 @@ Batch Loader::get(std::int64_t step) {
   }
   wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (slot->error) std::rethrow_exception(slot->error);
+  count_damaged(*slot);
   return std::move(slot->batch);
+}
+
+void Loader::count_damaged(Slot& slot) {
+  std::sort(slot.damaged.begin(), slot.damaged.end(), [](const auto& a, const auto& b) { return a.sample < b.sample; });
+  for (Damaged& d : slot.damaged) {
+    if (damaged_.insert(d.sample).second) found_.push_back(std::move(d));
+  }
+  if (static_cast<double>(damaged_.size()) <= options_.max_damaged * static_cast<double>(data_.size)) return;
+  const kernels::Error error = found_.empty() ? kernels::Error("", data_.path) : found_.front().error;
+  throw kernels::Error(std::to_string(damaged_.size()) + " of " + std::to_string(data_.size) +
+                           " images cannot be read, more than --max-damaged allows; this one: " + error.fact(),
+                       error.where(), "`mae data` lists all of them: repair or remove them, or allow more");
 }
 
 std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
@@ -135,9 +164,10 @@ void Loader::work(const std::stop_token& stop) {
 
 void Loader::fill(Slot& slot, std::int64_t begin, std::int64_t end) {
   std::exception_ptr error;
+  std::vector<Damaged> damaged;
   std::int64_t i = begin;
   try {
-    for (; i < end; ++i) fill_sample(slot.batch, static_cast<std::size_t>(i));
+    for (; i < end; ++i) fill_sample(slot.batch, static_cast<std::size_t>(i), damaged);
   } catch (...) {
     error = std::current_exception();
   }
@@ -146,16 +176,17 @@ void Loader::fill(Slot& slot, std::int64_t begin, std::int64_t end) {
     slot.error = error;
     slot.error_at = i;
   }
+  slot.damaged.insert(slot.damaged.end(), damaged.begin(), damaged.end());
   slot.done += end - begin;
   if (slot.done == options_.count) ready_.notify_all();
 }
 
-void Loader::fill_sample(Batch& batch, std::size_t i) const {
+void Loader::fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& damaged) const {
   const std::uint32_t sample = batch.draws[2 * i], epoch = batch.draws[2 * i + 1];
   const LoaderOptions& o = options_;
   std::byte* out = batch.pixels.data() + i * sample_bytes_;
   try {
-    Image image = data_.image(sample);
+    auto [image, taken] = read_or_next(data_, sample, damaged);
     if (image.channels != data_.channels || image.dtype != data_.dtype) {
       throw std::runtime_error("the image is " + std::string(name_of(image.dtype)) + " with " +
                                std::to_string(image.channels) + " channels, unlike the data set");
@@ -168,7 +199,7 @@ void Loader::fill_sample(Batch& batch, std::size_t i) const {
     } else {
       std::memcpy(out, fit(std::move(image), o.height, o.width).pixels.data(), sample_bytes_);
     }
-    batch.labels[i] = data_.label ? data_.label(sample) : -1;
+    batch.labels[i] = data_.label ? data_.label(taken) : -1;
   } catch (const kernels::Error&) {
     throw;  // names the file
   } catch (const std::exception& e) {

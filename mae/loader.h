@@ -3,6 +3,8 @@
 // Order:    epoch e goes through the samples sorted by key[i] = Philox word, key (seed, shuffle), counter
 //           (i, 0, 2^32 - 1, e), ties by index. Steps are numbered through all epochs; the last samples of an epoch
 //           that fill no whole batch are left out.
+// Damage:   a sample that cannot be read is replaced by the next one that can (i + 1, ..., after the last 0), with the
+//           draws of the position it stands in for. Each is handed out once; more than a share of them is an error.
 // Promise:  pixels, labels and order depend only on (seed, epoch, sample): never on workers, on how a batch is cut into
 //           slices, or on the steps that were asked for before. A resumed run just asks for a later step.
 #pragma once
@@ -13,8 +15,11 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
 #include <thread>
+#include <utility>
 
+#include "kernels/core/check.h"
 #include "mae/augment.h"
 #include "mae/dataset.h"
 
@@ -48,6 +53,20 @@ void append(Batch& batch, Image image, int height, int width, std::uint32_t samp
 /// A permutation of 0 .. n - 1.
 std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::uint32_t epoch);
 
+struct Damaged {
+  std::int64_t sample = 0;
+  kernels::Error error;  // of the attempt to read it; where: its file
+};
+
+struct Taken {
+  Image image;
+  std::int64_t sample = 0;  // the one that was read
+};
+
+/// Sample i, or the next one that can be read; adds those that cannot to `damaged`. Throws the first's error where a
+/// hundred in a row cannot, and passes on what is no kernels::Error.
+Taken read_or_next(const Dataset& data, std::int64_t i, std::vector<Damaged>& damaged);
+
 enum class Augment { none, crop_flip };  // none: `fit`
 
 struct LoaderOptions {
@@ -57,6 +76,7 @@ struct LoaderOptions {
   Augment augment = Augment::crop_flip;
   CropRange range{};
   int workers = 1;                    // threads; 0: get() does the work itself
+  double max_damaged = 0.01;          // share of the data set that may be unreadable
   std::int64_t first = 0, count = 0;  // samples [first, first + count) of each batch; count 0: all that follow
 };
 
@@ -68,9 +88,13 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The batch of a step, 0 <= step. Fast for the step after the last one, correct for any. An image that cannot be
-  /// read throws here: of several, the first of the batch, so two runs report the same one. Call from one thread.
+  /// The batch of a step, 0 <= step. Fast for the step after the last one, correct for any. Throws here, in every run
+  /// at the same step, what goes wrong in a worker, and where more than max_damaged of the samples are damaged. Call
+  /// from one thread.
   Batch get(std::int64_t step);
+
+  /// The damaged samples that get() met since the last call, each once in the life of the loader.
+  std::vector<Damaged> take_damaged() { return std::exchange(found_, {}); }
 
   std::int64_t steps_per_epoch() const { return data_.size / options_.batch; }
   const Dataset& dataset() const { return data_; }
@@ -83,6 +107,7 @@ class Loader {
   struct Slot {
     std::int64_t step = 0, taken = 0, done = 0;
     Batch batch;
+    std::vector<Damaged> damaged;
     std::exception_ptr error;
     std::int64_t error_at = 0;  // the sample of the batch that `error` is about
   };
@@ -91,7 +116,8 @@ class Loader {
   void schedule(std::int64_t step);
   void work(const std::stop_token& stop);
   void fill(Slot& slot, std::int64_t begin, std::int64_t end);
-  void fill_sample(Batch& batch, std::size_t i) const;
+  void fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& damaged) const;
+  void count_damaged(Slot& slot);
 
   Dataset data_;
   LoaderOptions options_;
@@ -99,6 +125,8 @@ class Loader {
   double wait_seconds_ = 0;
   std::int64_t order_epoch_ = -1;
   std::vector<std::uint32_t> order_;  // of order_epoch_
+  std::set<std::int64_t> damaged_;    // samples met so far
+  std::vector<Damaged> found_;        // not handed out yet
 
   std::mutex mutex_;  // guards slots_ and, in them, all but the pixels and labels of taken samples
   std::condition_variable_any work_, ready_;
