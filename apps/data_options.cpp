@@ -12,7 +12,7 @@ namespace apps {
 namespace {
 
 mae::Dataset open_for(const std::string& path, const mae::Config& config) {
-  mae::Dataset data = mae::open_dataset(path, config.channels);
+  mae::Dataset data = mae::open_dataset(path, {.channels = config.channels});
   if (data.channels != config.channels) {
     throw kernels::Error("the images have " + std::to_string(data.channels) + " channels, the model has " +
                              std::to_string(config.channels),
@@ -43,9 +43,10 @@ void check_value_range(const mae::Dataset& data, const mae::Config& config) {
 void add_data_options(OptionTable& options, DataOptions& data) {
   options.group("Data");
   options
-      .add("data", data.data,
-           "training images: an image folder, or a file or folder in IDX or CIFAR-10 format; DIR:test is the other "
-           "split")
+      .add(
+          "data", data.data,
+          "training images: a folder of images, a list of files (*.txt, *.csv), or a file or folder in IDX or CIFAR-10 "
+          "format; DIR:test is the other split")
       .shown_as("PATH")
       .must_be_given();
   options

@@ -12,8 +12,6 @@ namespace mae {
 namespace fs = std::filesystem;
 namespace {
 
-enum class Split { train, test };
-
 struct Request {
   fs::path path;
   Split split = Split::train;
@@ -35,21 +33,25 @@ Request parse(const std::string& text) {
                        request.path.string(), "name the split that is there: DIR:train or DIR:test");
 }
 
-Dataset open_file(const Request& request, const std::string& text) {
+Dataset open_file(const Request& request, const std::string& text, const Reading& reading) {
+  const fs::path extension = request.path.extension();
+  if (extension == ".csv") return open_image_csv(request.path, request.split, reading);
   if (request.said) throw kernels::Error("a split is chosen for a folder, and this is a file", text, "leave it out");
   const fs::path& path = request.path;
   if (!fs::is_regular_file(path)) throw kernels::Error("is neither a file nor a folder", text, "a file or a folder");
+  if (extension == ".txt") return open_image_list(path, reading);
   unsigned char head[4] = {};
   std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(head), sizeof head);
   const bool gzip = head[0] == 0x1f && head[1] == 0x8b;
   const bool idx = head[0] == 0 && head[1] == 0 && head[2] >= 0x08 && head[2] <= 0x0e && head[3] >= 1 && head[3] <= 4;
-  if (gzip || (idx && path.extension() != ".bin")) return open_idx(path);
-  if (path.extension() == ".bin") return open_cifar10({path});
-  throw kernels::Error("is not a data set: neither IDX, nor CIFAR-10 (*.bin), nor a folder of images", path.string(),
-                       "check that the file is whole; put single images into a folder");
+  if (gzip || (idx && extension != ".bin")) return open_idx(path);
+  if (extension == ".bin") return open_cifar10({path});
+  throw kernels::Error(
+      "is not a data set: neither IDX, nor CIFAR-10 (*.bin), nor a list (*.txt, *.csv), nor a folder of images",
+      path.string(), "check that the file is whole; put single images into a folder");
 }
 
-Dataset open_folder(const Request& request, int channels_wanted) {
+Dataset open_folder(const Request& request, const Reading& reading) {
   const fs::path& folder = request.path;
   const bool train = request.split == Split::train;
 
@@ -69,29 +71,28 @@ Dataset open_folder(const Request& request, int channels_wanted) {
     return open_cifar10(files);
   }
 
-  const int channels = channels_wanted == 0 ? 3 : channels_wanted;
   if (fs::is_directory(folder / "train")) {
     for (const char* name : {train ? "train" : "val", train ? "train" : "test"}) {
-      if (fs::is_directory(folder / name)) return open_image_folder(folder / name, channels);
+      if (fs::is_directory(folder / name)) return open_image_folder(folder / name, reading);
     }
     no_such_split(request);
   }
   if (request.said) no_such_split(request);
-  return open_image_folder(folder, channels);
+  return open_image_folder(folder, reading);
 }
 
 }  // namespace
 
-Dataset open_dataset(const std::string& path, int channels_wanted) {
+Dataset open_dataset(const std::string& path, const Reading& reading) {
   const Request request = parse(path);
   if (!fs::exists(request.path)) {
     throw kernels::Error("does not exist", request.path.string(), "check the path of the data set");
   }
-  Dataset data = fs::is_directory(request.path) ? open_folder(request, channels_wanted) : open_file(request, path);
+  Dataset data = fs::is_directory(request.path) ? open_folder(request, reading) : open_file(request, path, reading);
   data.path = path;
-  if (channels_wanted != 0 && channels_wanted != data.channels) {
-    data.image = [inner = data.image, path, channels_wanted](std::int64_t i) {
-      return with_channels(inner(i), channels_wanted, path);
+  if (reading.channels != 0 && reading.channels != data.channels) {
+    data.image = [inner = data.image, path, wanted = reading.channels](std::int64_t i) {
+      return with_channels(inner(i), wanted, path);
     };
     data.channels = data.image(0).channels;  // the first image says now whether that can be done
   }
@@ -126,8 +127,9 @@ std::uint64_t checksum(std::span<const std::byte> bytes) {
   return crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
 }
 
-bool has_test_split(const std::string& folder) {
-  const fs::path path = folder;
+bool has_test_split(const std::string& text) {
+  const fs::path path = text;
+  if (path.extension() == ".csv" && fs::is_regular_file(path)) return csv_has_test_split(path);
   if (!fs::is_directory(path)) return false;
   if (!entries(path, "t10k-images", "").empty() || !entries(path, "test_batch", ".bin").empty()) return true;
   if (!entries(path, "train.bin", "").empty() && !entries(path, "test.bin", "").empty()) return true;

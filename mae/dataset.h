@@ -4,11 +4,15 @@
 //                  "images"; or a folder with train-images* and t10k-images*   (MNIST, Fashion-MNIST)
 //   CIFAR-10       a file of 3073-byte records (label, 1024 R, 1024 G, 1024 B), or a folder with data_batch_*.bin and
 //                  test_batch.bin, or with train.bin and test.bin
-//   image folder   JPEG and PNG files: DIR/<class>/**/<file>, labels in the order of the class names; or files alone,
-//                  without labels
+//   image folder   JPEG, PNG and .npy files: DIR/<class>/**/<file>, labels in the order of the class names; where
+//   images
+//                  also lie beside the folders, all of them, without labels
+//   image list     *.txt, one path a line, no labels; # begins a comment line
+//   image table    *.csv with a column path and, where wanted, label and split
 //
 // Where both splits lie in one folder (also DIR/train and DIR/val or DIR/test), `DIR` and `DIR:train` are the training
-// split and `DIR:test` or `DIR:val` the other. IDX and CIFAR-10 are held in memory; a folder holds only the names.
+// split and `DIR:test` or `DIR:val` the other; so it is for a table with a column split. IDX and CIFAR-10 are held in
+// memory; a folder holds only the names.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +24,16 @@
 
 namespace mae {
 
+enum class Orientation { as_stored, upright };
+
+struct Reading {
+  int channels = 0;  // of every image; 0: what the files hold, and 3 for JPEG and PNG files
+  Orientation orientation = Orientation::as_stored;  // as_stored: EXIF's wish is ignored, as in the reference recipe
+};
+
 struct Dataset {
   std::string path;           // as the user gave it
-  std::string format;         // "IDX", "CIFAR-10", "image folder"
+  std::string format;         // "IDX", "CIFAR-10", "image folder", "image list", "image table"
   std::int64_t size = 0;      // samples, at least 1
   int channels = 0;           // of every image
   int height = 0, width = 0;  // of every image; 0 where they may differ
@@ -35,12 +46,12 @@ struct Dataset {
   std::function<int(std::int64_t)> label;  // -1: none
 };
 
-/// channels_wanted 0: what the files hold, and 3 for an image folder. Throws kernels::Error that names the file.
+/// Throws kernels::Error that names the file.
 /// The fingerprint does not change when the data are moved or unpacked: checksums of all pixels and labels for what is
-/// held in memory; names and sizes of all files and the first 4 KiB of the first for a folder.
-Dataset open_dataset(const std::string& path, int channels_wanted = 0);
+/// held in memory; names, sizes and labels of all files and the first 4 KiB of the first for the others.
+Dataset open_dataset(const std::string& path, const Reading& reading = {});
 
-/// Whether `folder` + ":test" would find a test split. False for anything that is not a folder.
-bool has_test_split(const std::string& folder);
+/// Whether `path` + ":test" would find a test split, in a folder or a table.
+bool has_test_split(const std::string& path);
 
 }  // namespace mae

@@ -14,8 +14,19 @@ Dataset open_idx(const std::filesystem::path& images);
 /// Files of 3073-byte records, one after the other.
 Dataset open_cifar10(const std::vector<std::filesystem::path>& files);
 
-/// channels: of every image, whatever its file has.
-Dataset open_image_folder(const std::filesystem::path& folder, int channels);
+inline constexpr const char* folder_format = "image folder";
+
+Dataset open_image_folder(const std::filesystem::path& folder, const Reading& reading);
+
+/// One path a line; empty lines and those that begin with # are passed over. No labels.
+Dataset open_image_list(const std::filesystem::path& list, const Reading& reading);
+
+enum class Split { train, test };
+
+/// A table with the column path (or file, filename, image), and label (or class) and split where wanted. Rows of the
+/// split val count as test; a table without the column is a training split.
+Dataset open_image_csv(const std::filesystem::path& table, Split split, const Reading& reading);
+bool csv_has_test_split(const std::filesystem::path& table);
 
 /// Entries of a folder whose names start and end so, sorted by name.
 std::vector<std::filesystem::path> entries(const std::filesystem::path& folder, std::string_view start,

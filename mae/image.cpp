@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "engine/files.h"
 #include "kernels/core/check.h"
@@ -55,6 +56,25 @@ Image make_image(int height, int width, int channels, DType dtype) {
   return image;
 }
 
+Image upright(Image image) {
+  const int o = std::exchange(image.orientation, 1);
+  if (o <= 1 || o > 8) return image;
+  const bool sides = o >= 5;  // exchanged
+  Image out =
+      make_image(sides ? image.width : image.height, sides ? image.height : image.width, image.channels, image.dtype);
+  const std::size_t pixel = static_cast<std::size_t>(image.channels) * size_of(image.dtype);
+  for (int y = 0; y < out.height; ++y) {
+    for (int x = 0; x < out.width; ++x) {
+      int from_y = sides ? x : y, from_x = sides ? y : x;
+      if (o == 3 || o == 4 || o == 6 || o == 7) from_y = image.height - 1 - from_y;
+      if (o == 2 || o == 3 || o == 7 || o == 8) from_x = image.width - 1 - from_x;
+      std::memcpy(&out.pixels[static_cast<std::size_t>(y * out.width + x) * pixel],
+                  &image.pixels[static_cast<std::size_t>(from_y * image.width + from_x) * pixel], pixel);
+    }
+  }
+  return out;
+}
+
 Image with_channels(Image image, int channels, const std::string& where) {
   if (channels == 0 || channels == image.channels) return image;
   const bool known = (image.channels == 1 || (image.channels == 3 && channels == 1)) && channels <= max_channels;
@@ -81,8 +101,10 @@ Image with_channels(Image image, int channels, const std::string& where) {
 
 Image decode_image(std::span<const std::byte> file, const std::string& where, int channels) {
   if (starts_with(file, {0xff, 0xd8, 0xff})) return with_channels(decode_jpeg(file, where), channels, where);
+  if (starts_with(file, {0x93, 'N', 'U', 'M', 'P', 'Y'}))
+    return with_channels(decode_npy(file, where), channels, where);
   if (!starts_with(file, {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'})) {
-    throw kernels::Error(file.empty() ? "is empty" : "is neither JPEG nor PNG", where,
+    throw kernels::Error(file.empty() ? "is empty" : "is neither JPEG, PNG nor .npy", where,
                          "convert it to PNG, or remove it");
   }
   Image image = decode_png(file, where);

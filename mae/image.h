@@ -1,9 +1,10 @@
-// Images in memory, decoded from JPEG and PNG and encoded as PNG.
+// Images in memory, decoded from JPEG, PNG and .npy and encoded as PNG.
 //
 // A file's kind is told by its first bytes, never by its name. JPEG goes through libjpeg-turbo, PNG through stb_image
-// after the checksums of all its chunks were checked (stb_image checks none). Nothing else is read. Anything that a
-// decoder only warns about is refused: a cut photograph must not become training data without a word. Orientation
-// tags are not applied, as in the reference recipe. Decoding is safe to call from many threads.
+// after the checksums of all its chunks were checked (stb_image checks none), .npy through a reader of our own. Nothing
+// else is read. Anything that a decoder only warns about is refused: a cut photograph must not become training data
+// without a word. Orientation tags are not applied, as in the reference recipe. Decoding is safe to call from many
+// threads.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,7 @@ struct Image {
   int height = 0, width = 0, channels = 0;
   kernels::DType dtype = kernels::DType::u8;  // u8, u16 or f32
   std::vector<std::byte> pixels;              // (height, width, channels)
+  int orientation = 1;  // how a JPEG asks to be turned for display, EXIF tag 0x0112: 1 not at all, 2 to 8 see upright
 
   template <class T>
   const T* as() const {
@@ -56,6 +58,10 @@ inline std::size_t row_bytes(const Image& image) {
 /// channels are asked for as the file has. Throws kernels::Error for damaged and unknown files.
 Image decode_image(std::span<const std::byte> file, const std::string& where, int channels = 0);
 Image read_image(const std::string& path, int channels = 0);
+
+/// The image turned and mirrored as its orientation asks: 2 mirrored, 3 by 180 degrees, 4 upside down, 5 transposed,
+/// 6 clockwise, 7 transposed along the other diagonal, 8 counterclockwise. Its orientation is 1 afterwards.
+Image upright(Image image);
 
 /// Grey becomes `channels` equal channels; three channels become grey by ITU-R 601 (0.299 R + 0.587 G + 0.114 B, for u8
 /// in the 16-bit fixed point of Pillow's mode "L"). Every other change is refused with an error that names `where`.

@@ -11,6 +11,9 @@ Image decode_jpeg(std::span<const std::byte> file, const std::string& where);
 /// 1 to 4 channels, as the file has them; palettes are expanded.
 Image decode_png(std::span<const std::byte> file, const std::string& where);
 
+/// The array's shape and type.
+Image decode_npy(std::span<const std::byte> file, const std::string& where);
+
 /// Bytes of a PNG file of a u8 image with 1 or 3 channels.
 std::vector<std::byte> encode_png(const Image& image);
 

@@ -86,7 +86,7 @@ TEST_CASE("IDX: images, labels and splits, packed or plain") {
   CHECK(open_dataset(folder.dir.string() + ":train").fingerprint == train.fingerprint);
   CHECK(open_dataset(folder.dir / "train-images-idx3-ubyte.gz").fingerprint == train.fingerprint);
 
-  const Dataset colour = open_dataset(folder.dir.string(), 3);
+  const Dataset colour = open_dataset(folder.dir.string(), {.channels = 3});
   CHECK(colour.channels == 3);
   CHECK(colour.image(1).pixels[3 * 7 + 2] == folder.train[30 + 7]);
 }
@@ -207,7 +207,7 @@ TEST_CASE("image folder: classes in the order of their names") {
   CHECK(open_dataset(dir.string() + ":test").size == 4);
   CHECK(open_dataset(dir / "train").fingerprint == data.fingerprint);
   CHECK(open_dataset(dir / "val").fingerprint != data.fingerprint);
-  CHECK(open_dataset(dir / "train", 1).image(1).channels == 1);
+  CHECK(open_dataset(dir / "train", {.channels = 1}).image(1).channels == 1);
 
   const Dataset flat = open_dataset(dir / "train/cat");
   CHECK((flat.size == 1 && flat.label(0) == -1 && flat.classes.empty()));
@@ -216,7 +216,7 @@ TEST_CASE("image folder: classes in the order of their names") {
 TEST_CASE("image folder: what cannot be used is said") {
   const TempDir dir;
   std::filesystem::create_directory(dir / "empty");
-  CHECK_THROWS_WITH(open_dataset(dir / "empty"), ContainsSubstring("empty: holds no .jpg, .jpeg or .png"));
+  CHECK_THROWS_WITH(open_dataset(dir / "empty"), ContainsSubstring("empty: holds no .jpg, .jpeg, .png"));
   CHECK_THROWS_WITH(open_dataset(dir / "absent"), ContainsSubstring("absent: does not exist"));
 
   const Bytes png = png_bytes(dir, 6, 5, 3, 1);
@@ -227,9 +227,50 @@ TEST_CASE("image folder: what cannot be used is said") {
   CHECK_THROWS_WITH(data.image(1), ContainsSubstring(dir / "images/b.png") && ContainsSubstring("cut or damaged PNG"));
   CHECK_THROWS_WITH(open_dataset(dir / "images/a.png"), ContainsSubstring("is not a data set"));
   CHECK_THROWS_WITH(open_dataset(dir / "images:test"), ContainsSubstring("has no test split"));
+}
 
-  write_file(dir / "images/class/c.png", png);
-  CHECK_THROWS_WITH(open_dataset(dir / "images"), ContainsSubstring("both in class folders and beside them"));
+TEST_CASE("image folder: with loose images beside the folders nothing is a class, and all are read") {
+  const TempDir dir;
+  for (const char* name : {"b.png", "class/c.png", "class/deep/a.png", "z.png"})
+    write_file(dir / name, png_bytes(dir, 6, 5, 3, 1));
+  std::filesystem::remove(dir / "image.png");
+  const Dataset data = open_dataset(dir.string());
+  CHECK((data.size == 4 && data.classes.empty() && data.label(2) == -1));
+}
+
+TEST_CASE("image folder: a link back up is not followed round and round, one elsewhere is followed") {
+  const TempDir dir, elsewhere;
+  write_file(dir / "cat/a.png", png_bytes(elsewhere, 6, 5, 3, 1));
+  write_file(elsewhere / "more/b.png", png_bytes(elsewhere, 6, 5, 3, 2));
+  std::filesystem::create_directory_symlink(dir.string(), dir / "cat/up");
+  std::filesystem::create_directory_symlink("../cat", dir / "cat/self");
+  std::filesystem::create_directory_symlink(elsewhere / "more", dir / "cat/more");
+  CHECK(open_dataset(dir.string()).size == 2);
+}
+
+TEST_CASE("image folder: the fingerprint of a run that was begun long ago is still found") {
+  const TempDir dir;
+  // its definition once more: FNV-1a of format, names, sizes and the first 4 KiB
+  write_file(dir / "k/a.png", png_bytes(dir, 1, 1, 1, 1));
+  const Dataset data = open_dataset(dir / "k");
+  const Bytes file = read_bytes(dir / "k/a.png");
+  std::uint64_t h = 0xcbf29ce484222325ull;
+  const auto bytes = [&h](const void* p, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) h = (h ^ static_cast<const unsigned char*>(p)[i]) * 0x100000001b3ull;
+  };
+  const auto text = [&](const std::string& s) {
+    bytes(s.data(), s.size());
+    const std::uint64_t size = s.size();
+    bytes(&size, 8);
+  };
+  text("image folder");
+  text("a.png");
+  const std::uint64_t size = file.size();
+  bytes(&size, 8);
+  char head[4096] = {};
+  std::memcpy(head, file.data(), file.size());
+  bytes(head, sizeof head);
+  CHECK(data.fingerprint == h);
 }
 
 TEST_CASE("Fashion-MNIST as Debian packs it") {
