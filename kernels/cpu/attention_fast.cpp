@@ -1,6 +1,8 @@
-// The fast f32 rows of attention. A worker takes one head at a time: it copies the head's keys, values and so on out of
-// the packed rows (3 H D apart) into scratch, padded with zeros to whole vectors, and walks over blocks of queries, so
-// that only a block of rows of S exists at any time. All of it stays in the second-level cache.
+// The fast f32 rows of attention. A worker takes one head at a time and walks over blocks of queries, so that only a
+// block of rows of S exists at any time. What a product needs along the other axis (the keys, in the backward the
+// values too) is transposed into scratch; the rest is read where it lies, in packed rows 3 H D apart. Heads of other
+// sizes than whole vectors, and many tokens, whose rows would fight for the same cache sets, are copied first, padded
+// with zeros.
 #include <cmath>
 
 #include "kernels/cpu/attention.h"
@@ -15,19 +17,34 @@ constexpr std::int64_t most_rows = 66;  // queries a block
 struct Plan {
   std::int64_t T, D, tp, dp;  // tokens, head size, both rounded up to whole vectors
   std::int64_t rows;          // queries a block: blocks of nearly equal size, whole tiles
+  bool in_place;              // one block, heads of whole vectors: rows are read and written where they lie
 };
 
 Plan plan_of(const View& qkv) {
   const std::int64_t T = qkv.shape[1], D = qkv.shape[4];
   const std::int64_t blocks = (T + most_rows - 1) / most_rows;
-  return {T, D, round_up(T, lanes), round_up(D, lanes), round_up((T + blocks - 1) / blocks, tile_rows)};
+  return {.T = T,
+          .D = D,
+          .tp = round_up(T, lanes),
+          .dp = round_up(D, lanes),
+          .rows = round_up((T + blocks - 1) / blocks, tile_rows),
+          .in_place = blocks == 1 && D % lanes == 0};
 }
+
+/// The rows of one head, one token a row.
+template <class T>
+struct RowsOf {
+  T* at;
+  std::int64_t row;  // elements from one to the next
+};
+using Rows = RowsOf<float>;
+using ConstRows = RowsOf<const float>;
 
 struct ForwardScratch {
   float* kt;   // (D, tp)      scaled
-  float* v;    // (T, dp)
-  float* s;    // (rows, tp)   S, then exp(S - max)
-  float* out;  // (rows, dp)
+  float* v;    // (T, dp)      where not in place
+  float* s;    // (rows, tp)   S, then P
+  float* out;  // (rows, dp)   where not in place
 };
 
 std::int64_t forward_floats(const Plan& p) { return round_up(p.D * p.tp + p.T * p.dp + p.rows * (p.tp + p.dp), 16); }
@@ -38,175 +55,207 @@ ForwardScratch forward_scratch(const Plan& p, float* base) {
 }
 
 struct BackwardScratch {
-  float* kt;    // (D, tp)      scaled
-  float* vt;    // (D, tp)
-  float* q;     // (T, dp)
-  float* k;     // (T, dp)
-  float* dout;  // (T, dp)
-  float* dk;    // (T, dp)
-  float* dv;    // (T, dp)
-  float* p;     // (rows, tp)   S, then P
-  float* ds;    // (rows, tp)   dP, then dS
-  float* dq;    // (rows, dp)
+  float* kt;            // (D, tp)      scaled
+  float* vt;            // (D, tp)
+  float *q, *k, *dout;  // (T, dp)      where not in place
+  float *dq, *dk, *dv;  // (T, dp)      where not in place
+  float* p;             // (rows, tp)   S, then P
+  float* ds;            // (rows, tp)   dP, then dS
 };
 
 std::int64_t backward_floats(const Plan& p) {
-  return round_up(2 * p.D * p.tp + 5 * p.T * p.dp + p.rows * (2 * p.tp + p.dp), 16);
+  return round_up(2 * p.D * p.tp + 6 * p.T * p.dp + 2 * p.rows * p.tp, 16);
 }
 
 BackwardScratch backward_scratch(const Plan& plan, float* base) {
-  const std::int64_t across = plan.D * plan.tp, along = plan.T * plan.dp, block = plan.rows * plan.tp;
-  float *q = base + 2 * across, *p = q + 5 * along;
+  const std::int64_t across = plan.D * plan.tp, along = plan.T * plan.dp;
+  float *q = base + 2 * across, *p = q + 6 * along;
   return {.kt = base,
           .vt = base + across,
           .q = q,
           .k = q + along,
           .dout = q + 2 * along,
-          .dk = q + 3 * along,
-          .dv = q + 4 * along,
+          .dq = q + 3 * along,
+          .dk = q + 4 * along,
+          .dv = q + 5 * along,
           .p = p,
-          .ds = p + block,
-          .dq = p + 2 * block};
+          .ds = p + plan.rows * plan.tp};
 }
 
 MAE_VECTOR void multiply(const Product& p) { product(p); }
 
-// to (rows, dp) = rows `from`, `from_row` apart, filled up with zeros
-MAE_VECTOR void copy_rows(const float* from, std::int64_t from_row, float* to, const Plan& plan) {
-  for (std::int64_t t = 0; t < plan.T; ++t, from += from_row, to += plan.dp) {
-    for (std::int64_t d = 0; d < plan.D; ++d) to[d] = from[d];
-    for (std::int64_t d = plan.D; d < plan.dp; ++d) to[d] = 0;
+// rows of dp elements, filled up with zeros; where they may stay in place, the rows themselves
+MAE_VECTOR ConstRows whole_vectors(ConstRows from, float* scratch, const Plan& plan) {
+  if (plan.in_place) return from;
+  for (std::int64_t t = 0; t < plan.T; ++t) {
+    for (std::int64_t d = 0; d < plan.D; ++d) scratch[t * plan.dp + d] = from.at[t * from.row + d];
+    for (std::int64_t d = plan.D; d < plan.dp; ++d) scratch[t * plan.dp + d] = 0;
   }
+  return {scratch, plan.dp};
 }
 
-// to (D, tp) = scale times the transpose of rows `from`, filled up with zeros
-MAE_VECTOR void copy_transposed(const float* from, std::int64_t from_row, float scale, float* to, const Plan& plan) {
-  transpose(from, from_row, plan.T, plan.D, to, plan.tp);
-  for (std::int64_t d = 0; d < plan.D; ++d) {
-    for (std::int64_t t = plan.T; t < plan.tp; ++t) to[d * plan.tp + t] = 0;
-  }
-  for (std::int64_t i = 0; i < plan.D * plan.tp; ++i) to[i] *= scale;
+// the first D of each row of scratch, where the product did not write in place
+void put_back(const float* scratch, const Rows& to, std::int64_t count, const Plan& plan) {
+  if (plan.in_place) return;
+  for (std::int64_t t = 0; t < count; ++t) std::copy_n(scratch + t * plan.dp, plan.D, to.at + t * to.row);
 }
 
-struct RowSum {
-  float most, sum;
-};
+// to (D, tp) = scale times the transpose of the rows, filled up with zeros
+MAE_VECTOR void transpose_rows(ConstRows from, float scale, float* to, const Plan& plan) {
+  transpose(from.at, from.row, plan.T, plan.D, scale, to, plan.tp);
+}
 
-// s (T of tp) = exp(s - max), with the maximum and the sum
-MAE_VECTOR RowSum exponentials(float* s, const Plan& plan) {
-  for (std::int64_t j = plan.T; j < plan.tp; ++j) s[j] = -1e30f;  // whole vectors below: adds nothing to the sum
-  Lanes highest = *reinterpret_cast<const Lanes*>(s);
-  for (std::int64_t j = lanes; j < plan.tp; j += lanes) {
-    const Lanes here = *reinterpret_cast<const Lanes*>(s + j);
-    highest = here > highest ? here : highest;
-  }
-  float most = highest[0], sum = 0;
-  for (int i = 1; i < lanes; ++i) most = highest[i] > most ? highest[i] : most;
+// each row of s (rows, tp), of which T count, becomes softmax(s); lse: the logarithms of the sums, or null
+MAE_VECTOR void softmax_rows(float* s, std::int64_t rows, float* lse, const Plan& plan) {
+  for (std::int64_t r = 0; r < rows; ++r, s += plan.tp) {
+    for (std::int64_t j = plan.T; j < plan.tp; ++j) s[j] = -1e30f;  // whole vectors below: adds nothing to the sum
+    Lanes highest = lanes_at(s);
+    for (std::int64_t j = lanes; j < plan.tp; j += lanes)
+      highest = lanes_at(s + j) > highest ? lanes_at(s + j) : highest;
+    float most = highest[0], sum = 0;
+    for (int i = 1; i < lanes; ++i) most = highest[i] > most ? highest[i] : most;
 #pragma omp simd reduction(+ : sum)
-  for (std::int64_t j = 0; j < plan.tp; ++j) {
-    s[j] = exp_approx(s[j] - most);
-    sum += s[j];
-  }
-  return {most, sum};
-}
-
-// p (tp) = exp(s - lse) in place of s, ds = scale p (dp - delta) in place of dp
-MAE_VECTOR void score_gradients(float* p, float* ds, float lse, float delta, float scale, std::int64_t tp) {
+    for (std::int64_t j = 0; j < plan.tp; ++j) {
+      s[j] = exp_approx(s[j] - most);
+      sum += s[j];
+    }
+    const float share = 1.0f / sum;
 #pragma omp simd
-  for (std::int64_t j = 0; j < tp; ++j) {
-    p[j] = exp_approx(p[j] - lse);
-    ds[j] = scale * p[j] * (ds[j] - delta);
+    for (std::int64_t j = 0; j < plan.tp; ++j) s[j] *= share;
+    if (lse) lse[r] = most + std::log(sum);
   }
 }
 
-MAE_VECTOR float dot(const float* x, const float* y, std::int64_t D) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t d = 0; d < D; ++d) sum += x[d] * y[d];
-  return sum;
+// for each row: p (tp) = exp(s - lse) in place of s, ds = scale p (dp - dout . out) in place of dp
+MAE_VECTOR void score_gradients(float* p, float* ds, ConstRows dout, ConstRows out, const float* lse, std::int64_t rows,
+                                float scale, const Plan& plan) {
+  for (std::int64_t r = 0; r < rows; ++r, p += plan.tp, ds += plan.tp) {
+    const float *x = dout.at + r * dout.row, *y = out.at + r * out.row, log_sum = lse[r];
+    float delta = 0;
+#pragma omp simd reduction(+ : delta)
+    for (std::int64_t d = 0; d < plan.D; ++d) delta += x[d] * y[d];
+#pragma omp simd
+    for (std::int64_t j = 0; j < plan.tp; ++j) {
+      p[j] = exp_approx(p[j] - log_sum);
+      ds[j] = scale * p[j] * (ds[j] - delta);
+    }
+  }
 }
 
 void forward_head(const AttentionForward& a, const Plan& plan, std::int64_t b, std::int64_t h, float* scratch) {
-  const auto [T, D, tp, dp, block] = plan;
-  const std::int64_t H = a.qkv.shape[3], step = 3 * H * a.qkv.row_stride;
+  const std::int64_t H = a.qkv.shape[3], step = 3 * H * a.qkv.row_stride, out_step = H * a.out.row_stride;
   const ForwardScratch w = forward_scratch(plan, scratch);
-  copy_transposed(packed_row<float>(a.qkv, b, 0, key, h), step, static_cast<float>(a.scale), w.kt, plan);
-  copy_rows(packed_row<float>(a.qkv, b, 0, value, h), step, w.v, plan);
+  transpose_rows({packed_row<float>(a.qkv, b, 0, key, h), step}, static_cast<float>(a.scale), w.kt, plan);
+  const ConstRows v = whole_vectors({packed_row<float>(a.qkv, b, 0, value, h), step}, w.v, plan);
   float* lse = a.lse ? a.lse.row<float>(b * H + h) : nullptr;
-  RowSum sums[most_rows];
-  for (std::int64_t i = 0; i < T; i += block) {
-    const std::int64_t rows = std::min(block, T - i);
-    const float* q = packed_row<float>(a.qkv, b, i, query, h);
-    multiply(
-        {.a = q, .a_row = step, .a_k = 1, .b = w.kt, .b_row = tp, .c = w.s, .c_row = tp, .m = rows, .n = tp, .k = D});
-    for (std::int64_t r = 0; r < rows; ++r) {
-      sums[r] = exponentials(w.s + r * tp, plan);
-      if (lse) lse[i + r] = sums[r].most + std::log(sums[r].sum);
-    }
-    multiply(
-        {.a = w.s, .a_row = tp, .a_k = 1, .b = w.v, .b_row = dp, .c = w.out, .c_row = dp, .m = rows, .n = dp, .k = T});
-    for (std::int64_t r = 0; r < rows; ++r) {
-      float* out = token_row<float>(a.out, b, i + r, h);
-      for (std::int64_t d = 0; d < D; ++d) out[d] = w.out[r * dp + d] / sums[r].sum;
-    }
+  for (std::int64_t i = 0; i < plan.T; i += plan.rows) {
+    const std::int64_t rows = std::min(plan.rows, plan.T - i);
+    const Rows target{token_row<float>(a.out, b, i, h), out_step};
+    const Rows out = plan.in_place ? target : Rows{w.out, plan.dp};
+    multiply({.a = packed_row<float>(a.qkv, b, i, query, h),
+              .a_row = step,
+              .a_k = 1,
+              .b = w.kt,
+              .b_row = plan.tp,
+              .c = w.s,
+              .c_row = plan.tp,
+              .m = rows,
+              .n = plan.tp,
+              .k = plan.D});
+    softmax_rows(w.s, rows, lse ? lse + i : nullptr, plan);
+    multiply({.a = w.s,
+              .a_row = plan.tp,
+              .a_k = 1,
+              .b = v.at,
+              .b_row = v.row,
+              .c = out.at,
+              .c_row = out.row,
+              .m = rows,
+              .n = plan.dp,
+              .k = plan.T});
+    put_back(w.out, target, rows, plan);
   }
+}
+
+/// One head of the backward: its rows, in place or copied.
+struct Head {
+  ConstRows q, k, dout;
+  Rows dq, dk, dv;
+};
+
+/// sum (T, dp) = or += p^T rows, for one block of queries.
+void add_transposed(const float* p, ConstRows rows, std::int64_t count, const Rows& sum, bool add, const Plan& plan) {
+  multiply({.a = p,
+            .a_row = 1,
+            .a_k = plan.tp,
+            .b = rows.at,
+            .b_row = rows.row,
+            .c = sum.at,
+            .c_row = sum.row,
+            .m = plan.T,
+            .n = plan.dp,
+            .k = count,
+            .start = add ? sum.at : nullptr,
+            .start_row = sum.row});
 }
 
 // One block of queries [i, i + rows): adds to dk and dv, writes dq.
-void backward_block(const AttentionBackward& a, const Plan& plan, const BackwardScratch& w, std::int64_t b,
-                    std::int64_t h, std::int64_t i) {
-  const auto [T, D, tp, dp, block] = plan;
-  const std::int64_t rows = std::min(block, T - i);
-  const float *q = w.q + i * dp, *dout = w.dout + i * dp, *lse = a.lse.row<float>(b * a.qkv.shape[3] + h);
-  multiply({.a = q, .a_row = dp, .a_k = 1, .b = w.kt, .b_row = tp, .c = w.p, .c_row = tp, .m = rows, .n = tp, .k = D});
-  multiply(
-      {.a = dout, .a_row = dp, .a_k = 1, .b = w.vt, .b_row = tp, .c = w.ds, .c_row = tp, .m = rows, .n = tp, .k = D});
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const float delta = dot(dout + r * dp, token_row<float>(a.out, b, i + r, h), D);
-    score_gradients(w.p + r * tp, w.ds + r * tp, lse[i + r], delta, static_cast<float>(a.scale), tp);
-  }
-  const bool add = i > 0;
-  multiply({.a = w.p,
-            .a_row = 1,
-            .a_k = tp,
-            .b = dout,
-            .b_row = dp,
-            .c = w.dv,
-            .c_row = dp,
-            .m = T,
-            .n = dp,
-            .k = rows,
-            .add = add});
+void backward_block(const AttentionBackward& a, const Plan& plan, const BackwardScratch& w, const Head& head,
+                    std::int64_t b, std::int64_t h, std::int64_t i) {
+  const std::int64_t H = a.qkv.shape[3], tp = plan.tp, rows = std::min(plan.rows, plan.T - i);
+  const ConstRows q{head.q.at + i * head.q.row, head.q.row}, dout{head.dout.at + i * head.dout.row, head.dout.row};
+  const auto scores = [&](const ConstRows& x, const float* yt, float* to) {  // (rows, tp) = x y^T
+    multiply({.a = x.at,
+              .a_row = x.row,
+              .a_k = 1,
+              .b = yt,
+              .b_row = tp,
+              .c = to,
+              .c_row = tp,
+              .m = rows,
+              .n = tp,
+              .k = plan.D});
+  };
+  scores(q, w.kt, w.p);
+  scores(dout, w.vt, w.ds);
+  score_gradients(w.p, w.ds, dout, {token_row<float>(a.out, b, i, h), H * a.out.row_stride},
+                  a.lse.row<float>(b * H + h) + i, rows, static_cast<float>(a.scale), plan);
+  add_transposed(w.p, dout, rows, head.dv, i > 0, plan);
+  add_transposed(w.ds, q, rows, head.dk, i > 0, plan);
   multiply({.a = w.ds,
-            .a_row = 1,
-            .a_k = tp,
-            .b = q,
-            .b_row = dp,
-            .c = w.dk,
-            .c_row = dp,
-            .m = T,
-            .n = dp,
-            .k = rows,
-            .add = add});
-  multiply(
-      {.a = w.ds, .a_row = tp, .a_k = 1, .b = w.k, .b_row = dp, .c = w.dq, .c_row = dp, .m = rows, .n = dp, .k = T});
-  for (std::int64_t r = 0; r < rows; ++r) std::copy_n(w.dq + r * dp, D, packed_row<float>(a.dqkv, b, i + r, query, h));
+            .a_row = tp,
+            .a_k = 1,
+            .b = head.k.at,
+            .b_row = head.k.row,
+            .c = head.dq.at + i * head.dq.row,
+            .c_row = head.dq.row,
+            .m = rows,
+            .n = plan.dp,
+            .k = plan.T});
 }
 
 void backward_head(const AttentionBackward& a, const Plan& plan, std::int64_t b, std::int64_t h, float* scratch) {
-  const std::int64_t H = a.qkv.shape[3], step = 3 * H * a.qkv.row_stride;
+  const std::int64_t H = a.qkv.shape[3];
   const BackwardScratch w = backward_scratch(plan, scratch);
-  const float *k = packed_row<float>(a.qkv, b, 0, key, h), *v = packed_row<float>(a.qkv, b, 0, value, h);
-  copy_transposed(k, step, static_cast<float>(a.scale), w.kt, plan);
-  copy_transposed(v, step, 1.0f, w.vt, plan);
-  copy_rows(packed_row<float>(a.qkv, b, 0, query, h), step, w.q, plan);
-  copy_rows(k, step, w.k, plan);
-  copy_rows(token_row<float>(a.dout, b, 0, h), H * a.dout.row_stride, w.dout, plan);
-  for (std::int64_t i = 0; i < plan.T; i += plan.rows) backward_block(a, plan, w, b, h, i);
-  for (std::int64_t t = 0; t < plan.T; ++t) {
-    std::copy_n(w.dk + t * plan.dp, plan.D, packed_row<float>(a.dqkv, b, t, key, h));
-    std::copy_n(w.dv + t * plan.dp, plan.D, packed_row<float>(a.dqkv, b, t, value, h));
-  }
+  const auto rows = [&](Part part) {
+    return ConstRows{packed_row<float>(a.qkv, b, 0, part, h), 3 * H * a.qkv.row_stride};
+  };
+  const auto gradient = [&](Part part) {
+    return Rows{packed_row<float>(a.dqkv, b, 0, part, h), 3 * H * a.dqkv.row_stride};
+  };
+  const auto target = [&](Part part, float* own) { return plan.in_place ? gradient(part) : Rows{own, plan.dp}; };
+  transpose_rows(rows(key), static_cast<float>(a.scale), w.kt, plan);
+  transpose_rows(rows(value), 1.0f, w.vt, plan);
+  const Head head{.q = whole_vectors(rows(query), w.q, plan),
+                  .k = whole_vectors(rows(key), w.k, plan),
+                  .dout = whole_vectors({token_row<float>(a.dout, b, 0, h), H * a.dout.row_stride}, w.dout, plan),
+                  .dq = target(query, w.dq),
+                  .dk = target(key, w.dk),
+                  .dv = target(value, w.dv)};
+  for (std::int64_t i = 0; i < plan.T; i += plan.rows) backward_block(a, plan, w, head, b, h, i);
+  put_back(w.dq, gradient(query), plan.T, plan);
+  put_back(w.dk, gradient(key), plan.T, plan);
+  put_back(w.dv, gradient(value), plan.T, plan);
 }
 
 }  // namespace

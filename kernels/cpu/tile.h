@@ -20,27 +20,34 @@ struct Product {
   float* c;  // element (i, j) is c[i * c_row + j]
   std::int64_t c_row;
   std::int64_t m, n, k;  // n is a multiple of 8
-  bool add = false;      // c += a b instead of c = a b
+  const float* start;    // what the sums start from: element (i, j) is start[i * start_row + j]; null: 0
+  std::int64_t start_row;
+  const float* bias;  // (n) added to it; null: none
 };
+
+inline const Lanes& lanes_at(const float* p) { return *reinterpret_cast<const Lanes*>(p); }
+inline Lanes& lanes_at(float* p) { return *reinterpret_cast<Lanes*>(p); }
 
 template <int rows, int vectors>
 [[gnu::always_inline]] inline void product_tile(const Product& p, std::int64_t i, std::int64_t j) {
   Lanes sum[rows][vectors];
-  float* c = p.c + i * p.c_row + j;
   for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v)
-      sum[r][v] = p.add ? *reinterpret_cast<const Lanes*>(c + r * p.c_row + v * lanes) : Lanes{};
+    for (int v = 0; v < vectors; ++v) {
+      const std::int64_t column = j + v * lanes;
+      sum[r][v] = p.start ? lanes_at(p.start + (i + r) * p.start_row + column) : Lanes{};
+      if (p.bias) sum[r][v] += lanes_at(p.bias + column);
+    }
   }
   const float *a = p.a + i * p.a_row, *b = p.b + j;
   for (std::int64_t k = 0; k < p.k; ++k, a += p.a_k, b += p.b_row) {
     Lanes row[vectors];
-    for (int v = 0; v < vectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * lanes);
+    for (int v = 0; v < vectors; ++v) row[v] = lanes_at(b + v * lanes);
     for (int r = 0; r < rows; ++r) {
       for (int v = 0; v < vectors; ++v) sum[r][v] += a[r * p.a_row] * row[v];
     }
   }
   for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v) *reinterpret_cast<Lanes*>(c + r * p.c_row + v * lanes) = sum[r][v];
+    for (int v = 0; v < vectors; ++v) lanes_at(p.c + (i + r) * p.c_row + j + v * lanes) = sum[r][v];
   }
 }
 
@@ -69,18 +76,19 @@ template <int vectors>
   }
 }
 
-/// c = a b, or c += a b. Each element's sum runs over k in order.
+/// c = start + bias + a b. Each element's sum runs over k in order.
 [[gnu::always_inline]] inline void product(const Product& p) {
   std::int64_t j = 0;
   for (; j + tile_columns <= p.n; j += tile_columns) product_strip<2>(p, j);
   if (j < p.n) product_strip<1>(p, j);
 }
 
-/// to[j * to_row + i] = from[i * from_row + j] for i, j below 8: three rounds of exchanges between vectors.
-[[gnu::always_inline]] inline void transpose_8x8(const float* from, std::int64_t from_row, float* to,
-                                                 std::int64_t to_row) {
+/// to[j * to_row + i] = scale * from[i * from_row + j] for i, j below 8, and 0 where i >= rows: three rounds of
+/// exchanges between vectors.
+[[gnu::always_inline]] inline void transpose_8x8(const float* from, std::int64_t from_row, std::int64_t rows,
+                                                 float scale, float* to, std::int64_t to_row) {
   Lanes r[8], pairs[8], fours[8];
-  for (int i = 0; i < 8; ++i) r[i] = *reinterpret_cast<const Lanes*>(from + i * from_row);
+  for (int i = 0; i < 8; ++i) r[i] = i < rows ? scale * lanes_at(from + i * from_row) : Lanes{};
   for (int i = 0; i < 8; i += 2) {
     pairs[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
     pairs[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
@@ -92,25 +100,22 @@ template <int vectors>
     }
   }
   for (int i = 0; i < 4; ++i) {
-    *reinterpret_cast<Lanes*>(to + i * to_row) =
-        __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    *reinterpret_cast<Lanes*>(to + (i + 4) * to_row) =
-        __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    lanes_at(to + i * to_row) = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    lanes_at(to + (i + 4) * to_row) = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
 }
 
-/// to (columns, to_row) = the transpose of from (rows, from_row).
+/// to (columns, to_row) = scale times the transpose of from (rows, from_row), filled with zeros up to the next multiple
+/// of 8 rows, which to_row must have room for.
 [[gnu::always_inline]] inline void transpose(const float* from, std::int64_t from_row, std::int64_t rows,
-                                             std::int64_t columns, float* to, std::int64_t to_row) {
+                                             std::int64_t columns, float scale, float* to, std::int64_t to_row) {
   for (std::int64_t i = 0; i < rows; i += lanes) {
-    for (std::int64_t j = 0; j < columns; j += lanes) {
-      if (i + lanes <= rows && j + lanes <= columns) {
-        transpose_8x8(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
-        continue;
-      }
-      for (std::int64_t x = i; x < rows && x < i + lanes; ++x) {
-        for (std::int64_t y = j; y < columns && y < j + lanes; ++y) to[y * to_row + x] = from[x * from_row + y];
-      }
+    std::int64_t j = 0;
+    for (; j + lanes <= columns; j += lanes)
+      transpose_8x8(from + i * from_row + j, from_row, rows - i, scale, to + j * to_row + i, to_row);
+    for (; j < columns; ++j) {
+      for (std::int64_t x = i; x < i + lanes; ++x)
+        to[j * to_row + x] = x < rows ? scale * from[x * from_row + j] : 0.0f;
     }
   }
 }
