@@ -11,8 +11,9 @@
 namespace apps {
 namespace {
 
-mae::Dataset open_for(const std::string& path, const mae::Config& config) {
-  mae::Dataset data = mae::open_dataset(path, {.channels = config.channels});
+mae::Dataset open_for(const std::string& path, const DataOptions& options, const mae::Config& config) {
+  const mae::Reading reading{.channels = config.channels, .orientation = orientation_named(options.orientation)};
+  mae::Dataset data = mae::open_dataset(path, reading);
   if (data.channels != config.channels) {
     throw kernels::Error("the images have " + std::to_string(data.channels) + " channels, the model has " +
                              std::to_string(config.channels),
@@ -53,21 +54,33 @@ void add_data_options(OptionTable& options, DataOptions& data) {
       .add("val_data", data.val_data,
            "images that are never trained on; default: the other split of --data, if it has one")
       .shown_as("PATH");
+  add_orientation_option(options, data.orientation);
+}
+
+void add_orientation_option(OptionTable& options, std::string& orientation) {
+  options
+      .add("orientation", orientation,
+           "as_stored: a JPEG's EXIF wish to be turned is ignored, as in the reference recipe")
+      .one_of({"as_stored", "upright"});
+}
+
+mae::Orientation orientation_named(const std::string& name) {
+  return name == "upright" ? mae::Orientation::upright : mae::Orientation::as_stored;
 }
 
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config) {
-  mae::Dataset data = open_for(options.data, config);
+  mae::Dataset data = open_for(options.data, options, config);
   check_value_range(data, config);
   return data;
 }
 
 mae::Dataset open_validation_data(const DataOptions& options, const mae::Config& config) {
-  if (!options.val_data.empty()) return open_for(options.val_data, config);
+  if (!options.val_data.empty()) return open_for(options.val_data, options, config);
   const std::size_t colon = options.data.rfind(":train");
   const bool says_train = colon != std::string::npos && colon + 6 == options.data.size();
   const std::string folder = says_train ? options.data.substr(0, colon) : options.data;
   if (!mae::has_test_split(folder)) return {};
-  return open_for(folder + ":test", config);
+  return open_for(folder + ":test", options, config);
 }
 
 mae::Dataset require_validation_data(const DataOptions& options, const mae::Config& config) {

@@ -10,10 +10,14 @@
 namespace apps {
 
 struct DataOptions {
-  std::string data, val_data;
+  std::string data, val_data, orientation = "as_stored";
 };
 
 void add_data_options(OptionTable& options, DataOptions& data);
+
+/// --orientation alone, and what it says.
+void add_orientation_option(OptionTable& options, std::string& orientation);
+mae::Orientation orientation_named(const std::string& name);
 
 /// Warns where --value-range is far from what a few images hold.
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config);

@@ -4,6 +4,7 @@
 
 #include "apps/cli.h"
 #include "apps/commands.h"
+#include "apps/data_options.h"
 #include "apps/device_options.h"
 #include "apps/learning_picture.h"
 #include "mae/augment.h"
@@ -17,20 +18,22 @@ struct ReconstructOptions {
   std::vector<std::string> images;
   std::uint32_t seed = 0;
   double mask_ratio = 0;
+  std::string orientation = "as_stored";
   std::vector<int> show_channels;
   DeviceOptions device;
 };
 
 /// The images as one batch; every one resized and cropped to the model's size. They must share a dtype.
-mae::Batch read_images(const std::vector<std::string>& paths, const mae::Config& config, kernels::DType& dtype) {
+mae::Batch read_images(const ReconstructOptions& o, const mae::Config& config, kernels::DType& dtype) {
   mae::Batch batch;
-  for (const std::string& path : paths) {
-    const mae::Image image = mae::read_image(path, config.channels);
+  for (const std::string& path : o.images) {
+    mae::Image image = mae::read_image(path, config.channels);
+    if (orientation_named(o.orientation) == mae::Orientation::upright) image = mae::upright(std::move(image));
     if (batch.draws.empty()) dtype = image.dtype;
     if (image.dtype != dtype)
       throw kernels::Error("images of 8 and of 16 bits cannot be mixed", path, "one command for each kind");
     const auto sample = static_cast<std::uint32_t>(batch.labels.size());
-    mae::append(batch, image, config.image_height, config.image_width, sample);
+    mae::append(batch, std::move(image), config.image_height, config.image_width, sample);
   }
   return batch;
 }
@@ -48,6 +51,7 @@ int reconstruct(int argc, char** argv) {
       .add("out", o.out,
            "the picture to write: original, masked, prediction, prediction with the visible patches pasted in")
       .shown_as("FILE");
+  add_orientation_option(table, o.orientation);
   table.add("seed", o.seed, "of the mask");
   table.add("mask_ratio", o.mask_ratio, "part of the patches that is masked; 0: as the model was trained");
   table.add("show_channels", o.show_channels, "one channel, or three for red, green and blue; default: the first ones");
@@ -65,7 +69,7 @@ int reconstruct(int argc, char** argv) {
   if (bands.size() != 1 && bands.size() != 3)
     throw UsageError("one channel or three can be shown", "--show-channels", "--show-channels 2,1,0");
   kernels::DType dtype = kernels::DType::u8;
-  const mae::Batch batch = read_images(o.images, config, dtype);
+  const mae::Batch batch = read_images(o, config, dtype);
   std::vector<std::string> names;
   for (const std::string& path : o.images) names.push_back(std::filesystem::path(path).filename().string());
   write_strips(o.out, mae::reconstruct(stream, *model, batch, dtype, o.seed, config.keep()), names, bands);

@@ -99,6 +99,10 @@ Dataset open_dataset(const std::string& path, const Reading& reading) {
   return data;
 }
 
+std::string name_of(const Dataset& data, std::int64_t sample) {
+  return data.file ? data.file(sample) : data.path + ", sample " + std::to_string(sample);
+}
+
 std::vector<fs::path> entries(const fs::path& folder, std::string_view start, std::string_view end) {
   std::vector<fs::path> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {

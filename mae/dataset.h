@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,17 +39,23 @@ struct Dataset {
   int channels = 0;           // of every image
   int height = 0, width = 0;  // of every image; 0 where they may differ
   kernels::DType dtype = kernels::DType::u8;
-  std::vector<std::string> classes;  // names, empty without labels
-  std::uint64_t fingerprint = 0;     // says whether a resumed run sees the same data; see open_dataset
+  std::vector<std::string> classes;              // names, empty without labels
+  std::uint64_t fingerprint = 0;                 // says whether a resumed run sees the same data; see open_dataset
+  std::map<std::string, std::int64_t> left_out;  // files in a folder that are no images: extension -> how many
 
   // Both may be called from many threads at once, with 0 <= i < size.
   std::function<Image(std::int64_t)> image;
-  std::function<int(std::int64_t)> label;  // -1: none
+  std::function<int(std::int64_t)> label;         // -1: none
+  std::function<std::string(std::int64_t)> file;  // path; none where samples have no files of their own
 };
+
+/// Where a sample comes from, for people: its file, or "PATH, sample 17".
+std::string name_of(const Dataset& data, std::int64_t sample);
 
 /// Throws kernels::Error that names the file.
 /// The fingerprint does not change when the data are moved or unpacked: checksums of all pixels and labels for what is
-/// held in memory; names, sizes and labels of all files and the first 4 KiB of the first for the others.
+/// held in memory; names, sizes and labels of all files, the first 4 KiB of the first and the orientation for the
+/// others.
 Dataset open_dataset(const std::string& path, const Reading& reading = {});
 
 /// Whether `path` + ":test" would find a test split, in a folder or a table.

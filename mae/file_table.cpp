@@ -29,10 +29,15 @@ std::string_view FileTable::name(std::int64_t i) const {
   return std::string_view(letters_).substr(begins_[at], begins_[at + 1] - begins_[at]);
 }
 
-bool is_image_name(const fs::path& path) {
+std::string extension_of(const fs::path& path) {
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return std::tolower(c); });
+  return extension;
+}
+
+bool is_image_name(const fs::path& path) {
+  const std::string extension = extension_of(path);
   const bool known = extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".npy";
   return known && !path.filename().string().starts_with('.');
 }
@@ -57,8 +62,9 @@ Image first_readable(const FileTable& table, const Reading& reading) {
   throw *first;
 }
 
-std::uint64_t fingerprint_of(const FileTable& table, const std::string& format) {
+std::uint64_t fingerprint_of(const FileTable& table, const std::string& format, const Reading& reading) {
   std::uint64_t h = fingerprint(fingerprint_seed, std::string_view(format));
+  if (reading.orientation == Orientation::upright) h = fingerprint(h, std::string_view("upright"));
   for (std::int64_t i = 0; i < table.size(); ++i) {
     std::error_code error;
     const std::uintmax_t bytes = fs::file_size(table.path(i), error);
@@ -87,7 +93,7 @@ Dataset dataset_of(FileTable table, std::string format, const Reading& reading, 
   data.channels = first.channels;
   data.dtype = first.dtype;
   data.classes = std::move(classes);
-  data.fingerprint = fingerprint_of(*held, data.format);
+  data.fingerprint = fingerprint_of(*held, data.format, reading);
   data.image = [held, each, dtype = first.dtype](std::int64_t i) {
     Image image = read_entry(*held, i, each);
     if (image.dtype != dtype) {
@@ -98,6 +104,7 @@ Dataset dataset_of(FileTable table, std::string format, const Reading& reading, 
     return image;
   };
   data.label = [held](std::int64_t i) { return held->label(i); };
+  data.file = [held](std::int64_t i) { return held->path(i); };
   return data;
 }
 

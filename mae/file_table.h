@@ -34,12 +34,15 @@ class FileTable {
   std::vector<std::int32_t> labels_;
 };
 
+/// ".jpg" for A.JPG; empty where there is none.
+std::string extension_of(const std::filesystem::path& path);
+
 /// Whether the extension is one of .jpg .jpeg .png .npy, in any case, of a file that is not hidden.
 bool is_image_name(const std::filesystem::path& path);
 
 /// The data set of these files; `format` as in Dataset. Its pixel type, and without reading.channels the channels of
 /// .npy files, are those of the first that can be read. The fingerprint covers the format, names, sizes, labels where
-/// they are not told by the names, and the first 4 KiB of the first file.
+/// they are not told by the names, the first 4 KiB of the first file, and Orientation::upright: it changes pixels.
 Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes);
 
 }  // namespace mae

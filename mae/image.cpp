@@ -84,6 +84,7 @@ Image with_channels(Image image, int channels, const std::string& where) {
         "set the model's channels to what the data has");
   }
   Image out = make_image(image.height, image.width, channels, image.dtype);
+  out.orientation = image.orientation;
   const auto convert = [&]<class T>(T) { image.channels == 1 ? replicate<T>(image, out) : to_grey<T>(image, out); };
   switch (image.dtype) {
     case DType::u8:

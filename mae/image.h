@@ -3,7 +3,7 @@
 // A file's kind is told by its first bytes, never by its name. JPEG goes through libjpeg-turbo, PNG through stb_image
 // after the checksums of all its chunks were checked (stb_image checks none), .npy through a reader of our own. Nothing
 // else is read. Anything that a decoder only warns about is refused: a cut photograph must not become training data
-// without a word. Orientation tags are not applied, as in the reference recipe. Decoding is safe to call from many
+// without a word. Orientation tags of JPEGs are read, and applied by upright alone. Decoding is safe to call from many
 // threads.
 #pragma once
 

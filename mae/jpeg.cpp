@@ -1,6 +1,7 @@
 // JPEG by libjpeg-turbo. The library reports an error by a call that must not return: here a longjmp, so the functions
 // between setjmp and the library hold nothing that needs a destructor.
 #include "kernels/core/check.h"
+#include "mae/exif.h"
 #include "mae/image_codecs.h"
 
 #ifdef MAE_WITH_JPEG
@@ -11,6 +12,8 @@
 
 namespace mae {
 namespace {
+
+constexpr int exif_marker = JPEG_APP0 + 1;
 
 struct Failure {
   jpeg_error_mgr manager;  // first: the library hands back a pointer to it
@@ -33,6 +36,7 @@ bool start(jpeg_decompress_struct& codec, Failure& failure, const unsigned char*
   if (setjmp(failure.escape) != 0) return false;
   jpeg_create_decompress(&codec);
   jpeg_mem_src(&codec, data, static_cast<unsigned long>(size));
+  jpeg_save_markers(&codec, exif_marker, 0xffff);
   jpeg_read_header(&codec, TRUE);
   const bool four_inks = codec.jpeg_color_space == JCS_CMYK || codec.jpeg_color_space == JCS_YCCK;
   if (codec.jpeg_color_space == JCS_GRAYSCALE) codec.out_color_space = JCS_GRAYSCALE;
@@ -53,9 +57,19 @@ bool read_rows(jpeg_decompress_struct& codec, Failure& failure, unsigned char* o
   return true;
 }
 
+/// Of the first EXIF block; the markers live until the codec is destroyed.
+int orientation_of(const jpeg_decompress_struct& codec) {
+  for (auto marker = codec.marker_list; marker != nullptr; marker = marker->next) {
+    const auto bytes = std::as_bytes(std::span(marker->data, marker->data_length));
+    if (marker->marker == exif_marker && is_exif(bytes)) return exif_orientation(bytes);
+  }
+  return 1;
+}
+
 /// Ink to light: R = (255 - C)(255 - K) / 255. Adobe's files, nearly all of this kind, store 255 - ink.
 Image from_inks(const Image& inks, bool inverted) {
   Image rgb = make_image(inks.height, inks.width, 3, kernels::DType::u8);
+  rgb.orientation = inks.orientation;
   const std::size_t count = inks.pixels.size() / 4;
   for (std::size_t i = 0; i < count; ++i) {
     const auto light = [&](std::size_t c) {
@@ -89,6 +103,7 @@ Image decode_jpeg(std::span<const std::byte> file, const std::string& where) {
     const int channels = codec.out_color_space == JCS_GRAYSCALE ? 1 : codec.out_color_space == JCS_RGB ? 3 : 4;
     image = make_image(static_cast<int>(codec.output_height), static_cast<int>(codec.output_width), channels,
                        kernels::DType::u8);
+    image.orientation = orientation_of(codec);
     if (!read_rows(codec, failure, image.as<unsigned char>())) {
       fault = std::string("cut or damaged JPEG: ") + failure.message;
     }

@@ -203,7 +203,7 @@ void Loader::fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& dama
   } catch (const kernels::Error&) {
     throw;  // names the file
   } catch (const std::exception& e) {
-    throw kernels::Error(e.what(), data_.path + ", sample " + std::to_string(sample), "check the data set");
+    throw kernels::Error(e.what(), name_of(data_, sample), "check the data set");
   }
 }
 

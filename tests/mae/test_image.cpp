@@ -97,6 +97,27 @@ TEST_CASE("damaged JPEGs give an error or an image, never a crash") {
   }
 }
 
+TEST_CASE("a JPEG whose changed bit breaks its code is refused, and its file named") {
+  const support::TempDir folder;
+  const std::string path = folder / "flipped.jpg";
+  for (const Case& c : golden_cases()) {
+    if (!c.jpeg()) continue;
+    int noticed = 0;  // JPEG has no checksum: many changes are just another picture
+    for (std::size_t i = 2; i < c.file.size(); ++i) {
+      std::vector<std::byte> flipped = c.file;
+      flipped[i] ^= std::byte{0x80};
+      support::write_file(path, flipped);
+      try {
+        read_image(path);
+      } catch (const kernels::Error& error) {
+        ++noticed;
+        CHECK(error.where() == path);
+      }
+    }
+    CHECK(noticed > static_cast<int>(c.file.size()) / 10);
+  }
+}
+
 TEST_CASE("what is no image is refused with advice") {
   const support::TempDir folder;
   const std::string path = folder / "text.jpg";
