@@ -19,10 +19,22 @@ std::pair<dev_t, ino_t> identity(const fs::path& folder) {
   return {info.st_dev, info.st_ino};
 }
 
-/// Names, relative to `root` and sorted, of the images in `folder`; below it too, where `deep`. Links to folders are
-/// followed, but not into a folder that the walk is inside of.
-std::vector<std::string> image_names(const fs::path& folder, const fs::path& root, bool deep) {
-  std::vector<std::string> names;
+/// Its extension; "hidden" for .name, "no extension" for name.
+std::string kind_of(const fs::path& path) {
+  if (path.filename().string().starts_with('.')) return "hidden";
+  const std::string extension = extension_of(path);
+  return extension.empty() ? "no extension" : extension;
+}
+
+struct Found {
+  std::vector<std::string> images;               // relative to the root, sorted
+  std::map<std::string, std::int64_t> left_out;  // as in Dataset
+};
+
+/// The images in `folder`; below it too, where `deep`. Links to folders are followed, but not into a folder that the
+/// walk is inside of.
+Found files_in(const fs::path& folder, const fs::path& root, bool deep) {
+  Found found;
   std::vector<std::pair<dev_t, ino_t>> inside{identity(root), identity(folder)};
   const auto links = fs::directory_options::follow_directory_symlink;
   for (auto entry = fs::recursive_directory_iterator(folder, links); entry != fs::recursive_directory_iterator();
@@ -33,12 +45,14 @@ std::vector<std::string> image_names(const fs::path& folder, const fs::path& roo
       const bool loop = std::find(inside.begin(), inside.end(), here) != inside.end();
       if (!deep || loop) entry.disable_recursion_pending();
       inside.push_back(here);
-    } else if (is_image_name(entry->path()) && entry->is_regular_file()) {
-      names.push_back(entry->path().lexically_relative(root).generic_string());
+    } else if (!is_image_name(entry->path())) {
+      ++found.left_out[kind_of(entry->path())];
+    } else if (entry->is_regular_file()) {
+      found.images.push_back(entry->path().lexically_relative(root).generic_string());
     }
   }
-  std::sort(names.begin(), names.end());
-  return names;
+  std::sort(found.images.begin(), found.images.end());
+  return found;
 }
 
 std::vector<std::string> folder_names(const fs::path& folder) {
@@ -54,22 +68,26 @@ std::vector<std::string> folder_names(const fs::path& folder) {
 }  // namespace
 
 Dataset open_image_folder(const fs::path& folder, const Reading& reading) {
-  const std::vector<std::string> loose = image_names(folder, folder, false);
+  Found loose = files_in(folder, folder, false);
   FileTable table(folder);
   std::vector<std::string> classes;
-  if (loose.empty()) {
+  if (loose.images.empty()) {
     for (const std::string& name : folder_names(folder)) {
-      const std::vector<std::string> images = image_names(folder / name, folder, true);
-      for (const std::string& image : images) table.add(image, static_cast<int>(classes.size()));
-      if (!images.empty()) classes.push_back(name);
+      const Found found = files_in(folder / name, folder, true);
+      for (const std::string& image : found.images) table.add(image, static_cast<int>(classes.size()));
+      if (!found.images.empty()) classes.push_back(name);
+      for (const auto& [kind, count] : found.left_out) loose.left_out[kind] += count;
     }
   } else {
-    for (const std::string& image : image_names(folder, folder, true)) table.add(image, -1);
+    loose = files_in(folder, folder, true);
+    for (const std::string& image : loose.images) table.add(image, -1);
   }
   if (table.size() == 0) {
     throw kernels::Error("holds no .jpg, .jpeg, .png or .npy files", folder.string(), "check the path of the data set");
   }
-  return dataset_of(std::move(table), folder_format, reading, std::move(classes));
+  Dataset data = dataset_of(std::move(table), folder_format, reading, std::move(classes));
+  data.left_out = std::move(loose.left_out);
+  return data;
 }
 
 }  // namespace mae
