@@ -41,6 +41,10 @@ endfunction()
 mae_tests(kernels LINKS mae_kernels)
 mae_tests(engine LINKS mae_engine)
 mae_tests(mae LINKS mae_model)
+if(TARGET test_mae)
+  add_executable(crop_images tests/golden/crop_images.cpp)  # for tests/golden/compare_resize.py
+  target_link_libraries(crop_images PRIVATE mae_model)
+endif()
 if(TARGET mae_apps)
   add_executable(mae_faults tests/support/mae_faults.cpp)  # `mae` that kills itself
   target_link_libraries(mae_faults PRIVATE mae_apps)
