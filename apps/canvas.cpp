@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "kernels/core/check.h"
-#include "mae/image.h"
 
 namespace apps {
 namespace {
@@ -76,6 +75,13 @@ Canvas from_grey(int width, int height, const std::vector<std::uint8_t>& grey) {
     throw kernels::Error(fmt::format("{} grey bytes for {} x {} pixels", grey.size(), width, height), "from_grey");
   for (std::size_t i = 0; i < canvas.rgb.size(); ++i) canvas.rgb[i] = grey[i / 3];
   return canvas;
+}
+
+Canvas canvas_of(const mae::Image& image) {
+  const auto* pixels = image.as<std::uint8_t>();
+  const std::vector<std::uint8_t> bytes(pixels, pixels + image.pixels.size());
+  if (image.channels == 1) return from_grey(image.width, image.height, bytes);
+  return {.width = image.width, .height = image.height, .rgb = bytes};
 }
 
 Colour pixel(const Canvas& canvas, int x, int y) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "mae/image.h"
+
 namespace apps {
 
 struct Colour {
@@ -28,6 +30,9 @@ Canvas make_canvas(int width, int height, Colour background = white);
 
 /// A tile from single-channel bytes (height, width). Error: `grey` is not width * height long.
 Canvas from_grey(int width, int height, const std::vector<std::uint8_t>& grey);
+
+/// The same from a u8 image of 1 or 3 channels.
+Canvas canvas_of(const mae::Image& image);
 
 /// Error: (x, y) is outside.
 Colour pixel(const Canvas& canvas, int x, int y);

@@ -1,12 +1,6 @@
 #include "apps/data_options.h"
 
-#include <fmt/core.h>
-
-#include <algorithm>
-
-#include "apps/cli.h"
 #include "kernels/core/check.h"
-#include "mae/loader.h"
 
 namespace apps {
 namespace {
@@ -20,23 +14,6 @@ mae::Dataset open_for(const std::string& path, const DataOptions& options, const
                          path, "--channels " + std::to_string(data.channels) + ", with --mean and --std to match");
   }
   return data;
-}
-
-/// Pixels of more than 8 bits have no natural range: a look at a few images shows a --value-range that is far off.
-void check_value_range(const mae::Dataset& data, const mae::Config& config) {
-  if (data.dtype == kernels::DType::u8) return;
-  double largest = 0;
-  std::vector<mae::Damaged> damaged;
-  const std::int64_t looked_at = std::min<std::int64_t>(data.size, 8);
-  for (std::int64_t i = 0; i < looked_at; ++i) {
-    mae::with_pixels(mae::read_or_next(data, i * data.size / looked_at, damaged).image, [&](auto pixels) {
-      largest = std::max(largest, static_cast<double>(*std::max_element(pixels.begin(), pixels.end())));
-    });
-  }
-  const double range = *std::max_element(config.value_range.begin(), config.value_range.end());
-  if (largest > 2 * range || (largest > 0 && largest < range / 20))
-    warn(kernels::Error(fmt::format("pixel values reach {:g}, but {:g} counts as 1", largest, range), data.path,
-                        fmt::format("--value-range {:g}, or what your images need", largest)));
 }
 
 }  // namespace
@@ -57,6 +34,12 @@ void add_data_options(OptionTable& options, DataOptions& data) {
   add_orientation_option(options, data.orientation);
 }
 
+void add_augment_options(OptionTable& options, bool& augment, mae::CropRange& crop) {
+  options.add("augment", augment, "random resized crop and horizontal flip");
+  options.add("crop_min", crop.scale_low, "smallest crop, as a part of the image's area");
+  options.add("crop_max", crop.scale_high, "largest crop");
+}
+
 void add_orientation_option(OptionTable& options, std::string& orientation) {
   options
       .add("orientation", orientation,
@@ -69,9 +52,7 @@ mae::Orientation orientation_named(const std::string& name) {
 }
 
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config) {
-  mae::Dataset data = open_for(options.data, options, config);
-  check_value_range(data, config);
-  return data;
+  return open_for(options.data, options, config);
 }
 
 mae::Dataset open_validation_data(const DataOptions& options, const mae::Config& config) {

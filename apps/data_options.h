@@ -4,6 +4,7 @@
 #include <string>
 
 #include "apps/options.h"
+#include "mae/augment.h"
 #include "mae/config.h"
 #include "mae/dataset.h"
 
@@ -15,11 +16,13 @@ struct DataOptions {
 
 void add_data_options(OptionTable& options, DataOptions& data);
 
+/// --augment, --crop-min and --crop-max.
+void add_augment_options(OptionTable& options, bool& augment, mae::CropRange& crop);
+
 /// --orientation alone, and what it says.
 void add_orientation_option(OptionTable& options, std::string& orientation);
 mae::Orientation orientation_named(const std::string& name);
 
-/// Warns where --value-range is far from what a few images hold.
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config);
 
 /// --val-data; without it the other split of --data, where that has one; else an empty data set (size 0).

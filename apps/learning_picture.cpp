@@ -15,13 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Canvas tile_of(const mae::Image& image) {
-  const auto* pixels = image.as<std::uint8_t>();
-  const std::vector<std::uint8_t> bytes(pixels, pixels + image.pixels.size());
-  if (image.channels == 1) return from_grey(image.width, image.height, bytes);
-  return {.width = image.width, .height = image.height, .rgb = bytes};
-}
-
 /// One stage of the pictures: u8 (N, height, width, bands).
 void save_stage(const std::string& path, const mae::Reconstruction& r, const std::vector<int>& bands,
                 const std::string& caption) {
@@ -57,7 +50,7 @@ LoadedStage load_stage(const std::string& path) {
   for (std::size_t at = 0; at + bytes <= all.size(); at += bytes) {
     std::copy(all.begin() + static_cast<std::ptrdiff_t>(at), all.begin() + static_cast<std::ptrdiff_t>(at + bytes),
               image.pixels.begin());
-    stage.tiles.push_back(tile_of(image));
+    stage.tiles.push_back(canvas_of(image));
   }
   return stage;
 }
@@ -91,7 +84,7 @@ void LearningPicture::draw_picture(const mae::Reconstruction& now, const std::ve
             .tiles = {}};
   for (std::int64_t n = 0; n < now.count; ++n) {
     grid.tiles.push_back(
-        {tile_of(mae::picture(now, now.original, n, bands)), tile_of(mae::picture(now, now.masked, n, bands))});
+        {canvas_of(mae::picture(now, now.original, n, bands)), canvas_of(mae::picture(now, now.masked, n, bands))});
   }
   for (const char* name : {"1-first", "2-early", "3-middle", "4-now"}) {
     const fs::path path = fs::path(folder_) / (std::string(name) + ".safetensors");
@@ -114,7 +107,7 @@ void write_strips(const std::string& path, const mae::Reconstruction& r, const s
   for (std::int64_t n = 0; n < r.count; ++n) {
     std::vector<Canvas> row;
     for (const auto* values : {&r.original, &r.masked, &r.predicted, &r.pasted})
-      row.push_back(tile_of(mae::picture(r, *values, n, bands)));
+      row.push_back(canvas_of(mae::picture(r, *values, n, bands)));
     grid.tiles.push_back(row);
   }
   write_png(path, draw(grid));

@@ -28,7 +28,9 @@ struct AddField {
   }
 };
 
-void add_image_size(OptionTable& options, mae::Config& config) {
+}  // namespace
+
+void add_image_size_option(OptionTable& options, mae::Config& config) {
   const auto get = [&config] {
     std::vector<double> size{static_cast<double>(config.image_height)};
     if (config.image_width != config.image_height) size.push_back(config.image_width);
@@ -48,8 +50,6 @@ void add_image_size(OptionTable& options, mae::Config& config) {
   options.add("image_size", "pixels: one number, or height,width", get, set).shown_as("N[,N]");
 }
 
-}  // namespace
-
 void add_model_options(OptionTable& options, mae::Config& config) {
   options.group("Model");
   for (const mae::ConfigField& field : mae::config_fields()) {
@@ -58,7 +58,7 @@ void add_model_options(OptionTable& options, mae::Config& config) {
       options.add("model", config.preset, field.help).one_of(mae::preset_names()).shown_as("NAME");
       options.on_key("model", [&config] { config = mae::preset(config.preset); });
     } else if (key == "image_height") {
-      add_image_size(options, config);
+      add_image_size_option(options, config);
     } else if (key != "image_width") {
       std::visit(AddField{options, config, field}, field.member);
     }

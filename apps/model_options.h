@@ -8,6 +8,7 @@ namespace apps {
 
 /// --model sets all fields to those of its preset, and the others override. --image-size takes 224 or 224,160 (height,
 /// width). Nothing is validated here: mae::validate does that.
+void add_image_size_option(OptionTable& options, mae::Config& config);
 void add_model_options(OptionTable& options, mae::Config& config);
 
 }  // namespace apps

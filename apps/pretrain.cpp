@@ -9,7 +9,9 @@
 #include "apps/data_options.h"
 #include "apps/device_options.h"
 #include "apps/model_options.h"
+#include "apps/pixel_keys.h"
 #include "apps/progress.h"
+#include "apps/show_channels.h"
 #include "apps/step_plan.h"
 #include "apps/stop_request.h"
 #include "apps/training_run.h"
@@ -25,6 +27,7 @@ struct PretrainOptions {
   RunOptions run;
   DataOptions data;
   DeviceOptions device;
+  std::vector<int> show_channels;
   std::string dtype = "f32", resume = "never", on_nonfinite = "stop", save_every = "1", max_time;
   double max_seconds = std::numeric_limits<double>::infinity();
 };
@@ -52,9 +55,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
   mae::Recipe& r = o.run.recipe;
   add_model_options(t, o.run.config);
   add_data_options(t, o.data);
-  t.add("augment", o.run.augment, "random resized crop and horizontal flip");
-  t.add("crop_min", o.run.crop.scale_low, "smallest crop, as a part of the image's area");
-  t.add("crop_max", o.run.crop.scale_high, "largest crop");
+  add_augment_options(t, o.run.augment, o.run.crop);
   t.add("max_damaged", o.run.max_damaged, "share of the images that may be unreadable; each is named and replaced");
   t.add("workers", o.run.workers, "threads that read and crop images; the result does not depend on it");
   t.group("Training");
@@ -81,6 +82,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
       .or_number();
   t.add("keep", o.run.keep_checkpoints, "checkpoints kept");
   t.add("pictures", o.run.pictures, "images in learning.png; 0: none");
+  add_show_channels_option(t, o.show_channels);
   t.add("validation_images", o.run.validation_images, "images of --val-data that the validation loss is over");
   t.add("stop_after", o.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");
   t.add(
@@ -134,6 +136,12 @@ void write_config(const OptionTable& table, const PretrainOptions& o, kernels::S
                            [&](engine::FileWriter& file) { file.write(text); });
 }
 
+/// At the start alone: a run that goes on can change none of these keys.
+void warn_of_pixels(const RunOptions& o, const mae::Dataset& data) {
+  const auto far = far_from_config(survey_of_first(data, o.recipe.seed), data, o.config);
+  if (far) warn(*far);
+}
+
 }  // namespace
 
 std::vector<std::string> pretrain_keys() {
@@ -157,6 +165,7 @@ int pretrain(int argc, char** argv) {
   o.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
   mae::validate(o.run.config);
   mae::validate(o.run.recipe);
+  o.run.bands = shown_bands(o.show_channels, o.run.config.channels);
   const kernels::Device device = open_device(o.device);
   kernels::Stream stream(device);
   force_rows(stream, o.device);
@@ -165,6 +174,7 @@ int pretrain(int argc, char** argv) {
   check_run_options(o.run, training, validation);
   const engine::Descriptor held = engine::hold_folder(o.run.folder);
   const auto from = check_run_folder(o.run, training.fingerprint);
+  if (!from) warn_of_pixels(o.run, training);
   write_config(table, o, stream, training, command_line(argc, argv));
   switch (run_pretraining(stream, o.run, training, validation, from)) {
     case RunEnd::not_finite:

@@ -3,15 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "apps/data_options.h"
 #include "apps/device_options.h"
+#include "apps/output_file.h"
+#include "apps/pixel_keys.h"
 #include "apps/progress.h"
 #include "apps/table.h"
-#include "engine/files.h"
 #include "engine/json.h"
 #include "engine/number.h"
 #include "mae/features.h"
@@ -144,11 +144,7 @@ void check(const ProbeCommand& o, const mae::Dataset& train, const mae::Dataset&
       throw UsageError(fmt::format("{} labels of {} images in {} classes", n, train.size, classes), "--labels",
                        fmt::format("0 for all, or {} to {}", classes, train.size));
   }
-  if (std::filesystem::is_directory(o.json))
-    throw kernels::Error(o.json + " is a folder", "--json", "the name of a file");
-  const auto folder = std::filesystem::path(o.json).parent_path();
-  if (!o.json.empty() && !folder.empty() && !std::filesystem::is_directory(folder))
-    throw kernels::Error("there is no folder " + folder.string(), "--json", "mkdir -p " + folder.string());
+  check_output_file("--json", o.json);
 }
 
 }  // namespace
@@ -168,6 +164,8 @@ int probe(int argc, char** argv) {
   const mae::Config config = mae::config_of(checkpoint, o.checkpoint);
   const mae::Dataset train = open_training_data(o.data, config), test = require_validation_data(o.data, config);
   check(o, train, test);
+  if (const auto far = far_from_config(survey_of_first(train, 0), train, config))
+    warn(kernels::Error(far->fact(), far->where(), "images in the units that the model was pretrained on"));
   const auto run_number = [&]<class T>(const char* key, T otherwise) {
     const auto found = checkpoint.metadata.find(key);
     if (found == checkpoint.metadata.end()) return otherwise;
@@ -199,9 +197,9 @@ int probe(int argc, char** argv) {
              o.seeds > 1 ? fmt::format(", mean (spread) of {} choices of labels", o.seeds) : std::string(),
              aligned(cells, "l" + std::string(o.labels.size(), 'r')));
   if (!o.json.empty()) {
-    const std::string text = to_text(
+    write_json(
+        o.json,
         Json::object({{"protocol", o.protocol}, {"test_images", test.size}, {"seeds", o.seeds}, {"results", results}}));
-    engine::write_atomically(o.json, [&](engine::FileWriter& file) { file.write(text + "\n"); });
   }
   return done;
 }

@@ -57,8 +57,10 @@ ProgressWriter::ProgressWriter(std::FILE* file, double every, std::function<int(
   if (!columns_) columns_ = [file] { return terminal_columns(file); };
 }
 
-void ProgressWriter::show(const Progress& progress, double now) {
-  held_ = progress_line(progress);
+void ProgressWriter::show(const Progress& progress, double now) { show_line(progress_line(progress), now); }
+
+void ProgressWriter::show_line(std::string line, double now) {
+  held_ = std::move(line);
   if (now - last_ < (columns_() > 0 ? 0.1 : every_)) return;
   last_ = now;
   write(std::exchange(held_, {}));

@@ -45,6 +45,7 @@ class ProgressWriter {
   ProgressWriter(const ProgressWriter&) = delete;
 
   void show(const Progress& progress, double now = clock_seconds());  // the first is always written
+  void show_line(std::string line, double now = clock_seconds());     // the same for any line
   void note(const std::string& line);                                 // a line that stays, over the progress line
   void finish();  // writes the last state if show() held it back, and ends the line
 

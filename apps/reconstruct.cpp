@@ -7,6 +7,7 @@
 #include "apps/data_options.h"
 #include "apps/device_options.h"
 #include "apps/learning_picture.h"
+#include "apps/show_channels.h"
 #include "mae/augment.h"
 #include "mae/model_file.h"
 
@@ -54,7 +55,7 @@ int reconstruct(int argc, char** argv) {
   add_orientation_option(table, o.orientation);
   table.add("seed", o.seed, "of the mask");
   table.add("mask_ratio", o.mask_ratio, "part of the patches that is masked; 0: as the model was trained");
-  table.add("show_channels", o.show_channels, "one channel, or three for red, green and blue; default: the first ones");
+  add_show_channels_option(table, o.show_channels);
   add_device_options(table, o.device);
   if (!table.parse(argc, argv)) return done;
 
@@ -64,10 +65,7 @@ int reconstruct(int argc, char** argv) {
   mae::Config config = model->config();
   if (o.mask_ratio != 0) config.mask_ratio = o.mask_ratio;
   mae::validate(config);
-  std::vector<int> bands = mae::default_bands(config.channels);
-  if (!o.show_channels.empty()) bands = o.show_channels;
-  if (bands.size() != 1 && bands.size() != 3)
-    throw UsageError("one channel or three can be shown", "--show-channels", "--show-channels 2,1,0");
+  const std::vector<int> bands = shown_bands(o.show_channels, config.channels);
   kernels::DType dtype = kernels::DType::u8;
   const mae::Batch batch = read_images(o, config, dtype);
   std::vector<std::string> names;

@@ -56,7 +56,8 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& option
             fmt::format("this run was started {}", what),
             fmt::format("the {} that RUN/config.toml names, or another --out", flag));
   };
-  require_same("run.data_fingerprint", fmt::format("{:016x}", fingerprint), "on other data", "--data and --orientation");
+  require_same("run.data_fingerprint", fmt::format("{:016x}", fingerprint), "on other data",
+               "--data and --orientation");
   require_same("run.master_dtype", std::string(kernels::name_of(kernels::statistics_of(options.compute))),
                "in another precision", "--dtype");
   require_same("run.seed", std::to_string(options.recipe.seed), "with another seed", "--seed");

@@ -258,7 +258,7 @@ class Run {
     if (o_.pictures == 0) return;
     const mae::Reconstruction r =
         mae::reconstruct(stream_, pretraining_.model(), pictured_, shown_.dtype, o_.recipe.seed);
-    learning_.add(r, done, epoch_of(done), mae::default_bands(o_.config.channels));
+    learning_.add(r, done, epoch_of(done), o_.bands);
   }
 
   std::optional<kernels::Error> try_to_save(std::int64_t done) {

@@ -12,6 +12,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/checkpoint_folder.h"
 #include "mae/dataset.h"
@@ -36,6 +37,7 @@ struct RunOptions {
   double save_every_epochs = 1;   // 0: by save_every_seconds. The last step is always saved
   double save_every_seconds = 0;  // 0: by epochs
   std::int64_t pictures = 8;      // validation images in learning.png; 0: no pictures
+  std::vector<int> bands{0};      // channels, from 0, that pictures show: one or three
   std::int64_t validation_images = 1000;
   double picture_after_seconds = 60;  // the first picture after the one of the untrained model comes no later
   std::int64_t stop_after_steps = 0;  // 0: run to the end. A later run with `automatic` goes on

@@ -60,6 +60,12 @@ Crop random_crop(int height, int width, const CropRange& range, const DrawOf& dr
 
 bool random_flip(const DrawOf& draw) { return kernels::uniform(words(draw, Purpose::flip, 0).w[0]) < 0.5; }
 
+Crop random_view(int height, int width, const CropRange& range, const DrawOf& draw) {
+  Crop crop = random_crop(height, width, range, draw);
+  crop.flip = random_flip(draw);
+  return crop;
+}
+
 void apply(const Image& image, const Crop& crop, int height, int width, std::byte* out) {
   const bool inside = crop.top >= 0 && crop.left >= 0 && crop.height >= 1 && crop.width >= 1 &&
                       crop.height <= image.height - crop.top && crop.width <= image.width - crop.left;

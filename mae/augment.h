@@ -35,6 +35,9 @@ struct DrawOf {
 Crop random_crop(int height, int width, const CropRange& range, const DrawOf& draw);  // box only
 bool random_flip(const DrawOf& draw);
 
+/// Both: what training sees of an image.
+Crop random_view(int height, int width, const CropRange& range, const DrawOf& draw);
+
 /// The box of `image`, flipped if asked for, at height x width. A side that already fits is copied, not resampled.
 Image apply(const Image& image, const Crop& crop, int height, int width);
 

@@ -193,9 +193,7 @@ void Loader::fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& dama
     }
     if (o.augment == Augment::crop_flip) {
       const DrawOf draw{.seed = o.seed, .sample = sample, .epoch = epoch};
-      Crop crop = random_crop(image.height, image.width, o.range, draw);
-      crop.flip = random_flip(draw);
-      apply(image, crop, o.height, o.width, out);
+      apply(image, random_view(image.height, image.width, o.range, draw), o.height, o.width, out);
     } else {
       std::memcpy(out, fit(std::move(image), o.height, o.width).pixels.data(), sample_bytes_);
     }

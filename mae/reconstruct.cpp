@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "kernels/core/check.h"
 #include "mae/pretraining.h"
@@ -96,6 +97,24 @@ void for_each_value(const Config& c, F&& body) {
   }
 }
 
+struct Sides {
+  int height, width, channels;
+};
+
+/// Pixels (height, width, channels), of which value_range counts as white.
+template <class T>
+Image picture(std::span<const T> pixels, const Sides& sides, const std::vector<int>& bands, double value_range) {
+  Image image = make_image(sides.height, sides.width, static_cast<int>(bands.size()), kernels::DType::u8);
+  auto* out = image.as<std::uint8_t>();
+  for (std::size_t at = 0; at < pixels.size(); at += static_cast<std::size_t>(sides.channels)) {
+    for (int band : bands) {
+      const double value = static_cast<double>(pixels[at + static_cast<std::size_t>(band)]) / value_range;
+      *out++ = static_cast<std::uint8_t>(std::lround(255 * (std::isfinite(value) ? std::clamp(value, 0.0, 1.0) : 0)));
+    }
+  }
+  return image;
+}
+
 }  // namespace
 
 Reconstruction reconstruct(kernels::Stream& stream, const Model& model, const Batch& batch, kernels::DType pixels,
@@ -135,21 +154,16 @@ Reconstruction reconstruct(kernels::Stream& stream, const Model& model, const Ba
 
 Image picture(const Reconstruction& r, const std::vector<float>& values, std::int64_t index,
               const std::vector<int>& bands) {
-  Image image = make_image(r.height, r.width, static_cast<int>(bands.size()), kernels::DType::u8);
-  const std::size_t pixels = static_cast<std::size_t>(r.height) * static_cast<std::size_t>(r.width);
-  const float* source = values.data() + static_cast<std::size_t>(index) * pixels * static_cast<std::size_t>(r.channels);
-  auto* out = image.as<std::uint8_t>();
-  for (std::size_t i = 0; i < pixels; ++i) {
-    for (int band : bands) {
-      if (band < 0 || band >= r.channels)
-        throw kernels::Error("there is no channel " + std::to_string(band), "--show-channels",
-                             "0 to " + std::to_string(r.channels - 1));
-      const float value = source[i * static_cast<std::size_t>(r.channels) + static_cast<std::size_t>(band)];
-      *out++ =
-          static_cast<std::uint8_t>(std::lround(255 * std::clamp(std::isfinite(value) ? value : 0.0f, 0.0f, 1.0f)));
-    }
-  }
-  return image;
+  const std::size_t size =
+      static_cast<std::size_t>(r.height) * static_cast<std::size_t>(r.width) * static_cast<std::size_t>(r.channels);
+  const std::span pixels(values.data() + static_cast<std::size_t>(index) * size, size);
+  return picture(pixels, {r.height, r.width, r.channels}, bands, 1);
+}
+
+Image picture(const Image& image, const std::vector<int>& bands, double value_range) {
+  return with_pixels(image, [&](auto pixels) {
+    return picture(pixels, {image.height, image.width, image.channels}, bands, value_range);
+  });
 }
 
 std::vector<int> default_bands(int channels) { return channels >= 3 ? std::vector<int>{0, 1, 2} : std::vector<int>{0}; }

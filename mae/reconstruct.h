@@ -24,9 +24,12 @@ struct Reconstruction {
 Reconstruction reconstruct(kernels::Stream& stream, const Model& model, const Batch& batch, kernels::DType pixels,
                            std::uint32_t seed, std::int64_t keep = 0);
 
-/// One picture of `values` as u8 for showing: `bands` picks one channel (grey) or three (colour).
+/// One picture of `values` as u8 for showing: `bands` are one channel (grey) or three (colour), from 0, that are there.
 Image picture(const Reconstruction& r, const std::vector<float>& values, std::int64_t index,
               const std::vector<int>& bands);
+
+/// The same of an image, whose pixels of value_range are shown white.
+Image picture(const Image& image, const std::vector<int>& bands, double value_range);
 
 /// The bands to show by default: the first three, or the first one.
 std::vector<int> default_bands(int channels);

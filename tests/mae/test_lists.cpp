@@ -7,10 +7,13 @@
 #include "mae/dataset.h"
 #include "tests/support/catch.h"
 #include "tests/support/noise.h"
+#include "tests/support/npy_file.h"
 #include "tests/support/temp_dir.h"
 
 using namespace mae;
 using kernels::DType;
+using support::dictionary;
+using support::npy;
 using support::TempDir;
 
 namespace {
@@ -25,20 +28,6 @@ void write_image(const std::string& path, int height) {
   Image image = make_image(height, 5, 3, DType::u8);
   image.pixels = support::noise_bytes(image.pixels.size(), static_cast<std::uint32_t>(height));
   write_png(path, image);
-}
-
-/// A .npy file as NumPy writes it.
-std::string npy(const std::string& dictionary, const std::string& elements, int version = 1) {
-  const std::string header = dictionary + "\n";
-  std::string text = "\x93NUMPY";
-  text += static_cast<char>(version);
-  text += '\0';
-  for (int i = 0; i < (version == 1 ? 2 : 4); ++i) text += static_cast<char>(header.size() >> (8 * i) & 0xff);
-  return text + header + elements;
-}
-
-std::string dictionary(const std::string& descr, const std::string& shape, const std::string& fortran = "False") {
-  return "{'descr': '" + descr + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }";
 }
 
 Image decode(const std::string& text) { return decode_image(std::as_bytes(std::span(text)), "a.npy"); }

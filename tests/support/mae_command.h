@@ -36,22 +36,39 @@ inline int mae_command(Words words) {
 
 struct Answer {
   int code = 0;
-  std::string error;  // what it wrote to standard error
+  std::string output, error;  // what it wrote to standard output and standard error
+};
+
+/// Takes what is written to a stream of this process, until text() gives it back.
+class Captured {
+ public:
+  explicit Captured(std::FILE* stream) : stream_(stream), file_(std::tmpfile()), before_(dup(fileno(stream))) {
+    std::fflush(stream_);
+    dup2(fileno(file_), fileno(stream_));
+  }
+  Captured(const Captured&) = delete;
+  std::string text() {
+    std::fflush(stream_);
+    dup2(before_, fileno(stream_));
+    close(before_);
+    std::rewind(file_);
+    std::string text;
+    for (int c; (c = std::fgetc(file_)) != EOF;) text += static_cast<char>(c);
+    std::fclose(file_);
+    return text;
+  }
+
+ private:
+  std::FILE *stream_, *file_;
+  int before_;
 };
 
 /// The same, with what it said.
 inline Answer mae_answer(const Words& words) {
-  std::FILE* file = std::tmpfile();
-  const int before = dup(STDERR_FILENO);
-  std::fflush(stderr);
-  dup2(fileno(file), STDERR_FILENO);
-  Answer answer{.code = mae_command(words), .error = {}};
-  std::fflush(stderr);
-  dup2(before, STDERR_FILENO);
-  close(before);
-  std::rewind(file);
-  for (int c; (c = std::fgetc(file)) != EOF;) answer.error += static_cast<char>(c);
-  std::fclose(file);
+  Captured output(stdout), error(stderr);
+  Answer answer{.code = mae_command(words), .output = {}, .error = {}};
+  answer.error = error.text();
+  answer.output = output.text();
   return answer;
 }
 

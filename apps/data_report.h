@@ -1,0 +1,20 @@
+// What `mae data` says about a data set.
+#pragma once
+
+#include "engine/json.h"
+#include "mae/survey.h"
+
+namespace apps {
+
+struct DataReport {
+  const mae::Dataset& data;
+  mae::Survey survey;  // of all samples, or of some
+};
+
+/// On standard output. Every unreadable image by name; of many classes only the smallest, the median and the largest.
+void print_report(const DataReport& report);
+
+/// All of it, and every class.
+engine::Json to_json(const DataReport& report);
+
+}  // namespace apps

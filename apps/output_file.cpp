@@ -1,0 +1,21 @@
+#include "apps/output_file.h"
+
+#include <filesystem>
+
+#include "engine/files.h"
+#include "kernels/core/check.h"
+
+namespace apps {
+
+void check_output_file(const std::string& flag, const std::string& path) {
+  if (std::filesystem::is_directory(path)) throw kernels::Error(path + " is a folder", flag, "the name of a file");
+  const auto folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    throw kernels::Error("there is no folder " + folder.string(), flag, "mkdir -p " + folder.string());
+}
+
+void write_json(const std::string& path, const engine::Json& json) {
+  engine::write_atomically(path, [&](engine::FileWriter& file) { file.write(to_text(json) + "\n"); });
+}
+
+}  // namespace apps
