@@ -68,12 +68,6 @@ std::string images_text(const DataReport& r) {
   return text + (unreadable == 0 ? ", all readable" : fmt::format(", {} unreadable", thousands(unreadable)));
 }
 
-/// With the other split, which is not looked at.
-std::string data_text(const mae::Dataset& data) {
-  return data.path +
-         (mae::has_test_split(data.path) ? fmt::format(" (training split; {}:test is the other)", data.path) : "");
-}
-
 std::string classes_text(const std::vector<ClassCount>& counts) {
   if (counts.empty()) return "none";
   const auto [low, high] = std::minmax_element(counts.begin(), counts.end(),
@@ -137,10 +131,9 @@ Json sizes_json(const mae::Survey& survey) {
 
 void print_report(const DataReport& r) {
   const std::vector<ClassCount> counts = class_counts(r.data);
-  std::vector<std::vector<std::string>> rows{{"data", data_text(r.data)},
-                                             {"format", r.data.format},
-                                             {"images", images_text(r)},
-                                             {"classes", classes_text(counts)}};
+  std::vector<std::vector<std::string>> rows{
+      {"data", r.data.path}, {"format", r.data.format}, {"images", images_text(r)}, {"classes", classes_text(counts)}};
+  if (mae::has_test_split(r.data.path)) rows.insert(rows.begin() + 1, {"split", "training; PATH:test is the other"});
   if (r.survey.images > 0) {
     rows.push_back({"size", sizes_text(r.survey)});
     rows.push_back({"pixels", fmt::format("{} channel{} of {}, values {:g} to {:g}", r.data.channels,

@@ -1,6 +1,6 @@
 #include "apps/learning_picture.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <filesystem>
 #include <sstream>
@@ -15,6 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string bands_text(const std::vector<int>& bands) { return fmt::format("{}", fmt::join(bands, ",")); }
+
 /// One stage of the pictures: u8 (N, height, width, bands).
 void save_stage(const std::string& path, const mae::Reconstruction& r, const std::vector<int>& bands,
                 const std::string& caption) {
@@ -23,7 +25,7 @@ void save_stage(const std::string& path, const mae::Reconstruction& r, const std
     const mae::Image image = mae::picture(r, r.pasted, n, bands);
     all.insert(all.end(), image.pixels.begin(), image.pixels.end());
   }
-  engine::write_safetensors(path, {{"caption", caption}},
+  engine::write_safetensors(path, {{"caption", caption}, {"bands", bands_text(bands)}},
                             {{"pasted",
                               kernels::DType::u8,
                               {r.count, r.height, r.width, static_cast<std::int64_t>(bands.size())},
@@ -31,7 +33,7 @@ void save_stage(const std::string& path, const mae::Reconstruction& r, const std
 }
 
 struct LoadedStage {
-  std::string caption;
+  std::string caption, bands;
   std::vector<Canvas> tiles;
 };
 
@@ -40,6 +42,7 @@ LoadedStage load_stage(const std::string& path) {
   LoadedStage stage;
   for (const auto& [key, value] : file.header().metadata) {
     if (key == "caption") stage.caption = value;
+    if (key == "bands") stage.bands = value;
   }
   const engine::TensorEntry& entry = file.header().tensors.at(0);
   std::vector<std::byte> all(entry.end - entry.begin);
@@ -90,8 +93,10 @@ void LearningPicture::draw_picture(const mae::Reconstruction& now, const std::ve
     const fs::path path = fs::path(folder_) / (std::string(name) + ".safetensors");
     if (!fs::exists(path)) continue;
     const LoadedStage stage = load_stage(path.string());
-    if (grid.columns.back() == stage.caption) continue;     // "now" is still one of the others
-    if (stage.tiles.size() != grid.tiles.size()) continue;  // of an earlier part of the run, with other --pictures
+    if (grid.columns.back() == stage.caption) continue;  // "now" is still one of the others
+    // of an earlier part of the run, with other --pictures or --show-channels
+    const bool other_bands = !stage.bands.empty() && stage.bands != bands_text(bands);
+    if (other_bands || stage.tiles.size() != grid.tiles.size()) continue;
     grid.columns.push_back(stage.caption);
     for (std::size_t n = 0; n < grid.tiles.size(); ++n) grid.tiles[n].push_back(stage.tiles[n]);
   }

@@ -43,6 +43,16 @@ Words advice_of(const std::string& error) {
   return words;
 }
 
+/// The last column of a picture that is not white under its title.
+int right_end(const std::string& path) {
+  const mae::Image image = mae::read_image(path, 3);
+  int end = 0;
+  for (int y = 100; y < image.height; ++y)
+    for (int x = 0; x < image.width; ++x)
+      if (image.as<std::uint8_t>()[3 * (y * image.width + x)] != 255) end = std::max(end, x);
+  return end;
+}
+
 Words run_on(const std::string& data, const std::string& run, const std::string& channels) {
   return joined(test::pretrain_words(data, run), {"--channels", channels});
 }
@@ -65,6 +75,7 @@ TEST_CASE("ImageNet's mean and std do for photographs; not for Fashion-MNIST, no
   CHECK(far({0.485, 0.456, 0.406 + 0.76 * 0.225}, {0.229, 0.224, 0.225}));
   CHECK(far({0.485, 0.456, 0.406}, {0.229 * 1.51, 0.224, 0.225}));
   CHECK(far({0.485, 0.456, 0.406}, {0.229, 0.224 / 1.51, 0.225}));
+  CHECK(!far({0.485, 0.456, 0.406 - 0.74 * 0.225}, {0.229 * 1.49, 0.224 / 1.49, 0.225}));
   CHECK(far({124.0, 116.0, 104.0}, {58.0, 57.0, 57.0}));  // 16 bits, against a range of 255
   CHECK(!far({0.485, 0.456, 0.406}, {0.229, 0, 0.225}));  // a single value: nothing to compare
   CHECK(!apps::far_from_config({}, data, imagenet));
@@ -130,6 +141,11 @@ TEST_CASE("--show-channels picks the bands of every picture") {
   CHECK(run("same", {"--show-channels", "1,2,3"}) == plain);
   CHECK(bands != plain);
   CHECK(engine::read_file(folder.file("plain/log.jsonl")) == engine::read_file(folder.file("bands-432/log.jsonl")));
+
+  run("same", {"--resume", "auto", "--epochs", "2"});
+  run("bands-432", {"--resume", "auto", "--epochs", "2", "--show-channels", "1,2,3"});  // its first picture has others
+  CHECK(right_end(folder.file("bands-432/pictures/learning.png")) <
+        right_end(folder.file("same/pictures/learning.png")) - 100);
 
   std::string checkpoint;
   for (const auto& entry : fs::directory_iterator(folder.file("plain/checkpoints"))) checkpoint = entry.path().string();
