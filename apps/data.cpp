@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <thread>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
@@ -80,8 +79,7 @@ mae::Survey look_at(const mae::Dataset& data, const std::vector<std::uint32_t>& 
     progress.show_line(fmt::format("{}/{} images  {:.0f} images/s  ETA {}", done, total, rate,
                                    short_time(static_cast<double>(total - done) / rate)));
   };
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return mae::survey(data, samples, {.workers = workers > 0 ? workers : cores, .progress = show});
+  return mae::survey(data, samples, {.workers = workers, .progress = show});
 }
 
 void write_sheet(const mae::Dataset& data, const mae::Survey& survey, const DataCommand& o, bool size_given) {

@@ -72,10 +72,9 @@ std::string classes_text(const std::vector<ClassCount>& counts) {
   if (counts.empty()) return "none";
   const auto [low, high] = std::minmax_element(counts.begin(), counts.end(),
                                                [](const auto& a, const auto& b) { return a.images < b.images; });
-  const std::string each = low->images == high->images
-                               ? thousands(low->images)
-                               : fmt::format("{} to {}", thousands(low->images), thousands(high->images));
-  return fmt::format("{}, of {} images", thousands(static_cast<std::int64_t>(counts.size())), each);
+  const std::string number = thousands(static_cast<std::int64_t>(counts.size()));
+  if (low->images == high->images) return fmt::format("{}, of {} images each", number, thousands(low->images));
+  return fmt::format("{}, of {} to {} images", number, thousands(low->images), thousands(high->images));
 }
 
 std::string left_out_text(const mae::Dataset& data) {

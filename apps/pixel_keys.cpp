@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 
 namespace apps {
 namespace {
@@ -80,8 +79,7 @@ std::optional<kernels::Error> far_from_config(const mae::Survey& survey, const m
 mae::Survey survey_of_first(const mae::Dataset& data, std::uint32_t seed) {
   std::vector<std::uint32_t> samples = mae::epoch_order(data.size, seed, 0);
   samples.resize(static_cast<std::size_t>(std::min(data.size, looked_at)));
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return mae::survey(data, samples, {.workers = cores, .seconds = most_seconds});
+  return mae::survey(data, samples, {.seconds = most_seconds});
 }
 
 }  // namespace apps

@@ -124,7 +124,9 @@ Survey survey(const Dataset& data, std::span<const std::uint32_t> samples, const
   const auto start = Clock::now();
   const auto count = std::ssize(samples);
   std::atomic<std::int64_t> next = 0, done = 0;
-  std::atomic<int> running = options.workers;
+  const int threads =
+      options.workers > 0 ? options.workers : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  std::atomic<int> running = threads;
   std::mutex mutex;
   std::condition_variable ended;
   std::exception_ptr error;
@@ -148,7 +150,7 @@ Survey survey(const Dataset& data, std::span<const std::uint32_t> samples, const
   };
   {
     std::vector<std::jthread> workers;
-    for (int i = 0; i < options.workers; ++i) workers.emplace_back(work);
+    for (int i = 0; i < threads; ++i) workers.emplace_back(work);
     std::unique_lock lock(mutex);
     while (!ended.wait_for(lock, std::chrono::milliseconds(100), [&] { return running == 0; })) {
       if (options.progress) options.progress(done);

@@ -40,7 +40,7 @@ struct Survey {
 };
 
 struct SurveyOptions {
-  int workers = 1;                                           // threads, at least 1
+  int workers = 0;                                           // threads; 0: one a core
   double seconds = std::numeric_limits<double>::infinity();  // samples not begun by then are left out
   std::function<void(std::int64_t done)> progress{};         // from the caller's thread, a few times a second
 };

@@ -1,4 +1,6 @@
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "kernels/core/check.h"
 #include "mae/survey.h"
@@ -79,7 +81,11 @@ TEST_CASE("mean and deviation are those of the definition, for every pixel type"
 }
 
 TEST_CASE("sizes and the range of values; the same bits for any number of workers") {
-  const Dataset data = noise_data<std::uint8_t>(120, 3, DType::u8, 1);
+  Dataset data = noise_data<std::uint8_t>(120, 3, DType::u8, 1);
+  data.image = [inner = data.image](std::int64_t i) {
+    if (i == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the others overtake it
+    return inner(i);
+  };
   const std::vector<std::uint32_t> samples = all_of(data);
   const Survey one = survey(data, samples, {.workers = 1});
   CHECK(one.images == 120);
