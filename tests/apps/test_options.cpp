@@ -176,6 +176,28 @@ TEST_CASE("a value of a wrong type is an error with flag, or key, file and line"
   CHECK_THAT(file_refusal("batch = 1\nblr =\n"), ContainsSubstring("FILE:2"));
 }
 
+TEST_CASE("outside of quotes a file is ASCII, and its keys are short") {
+  const std::string letter = "error: a letter that is not ASCII stands outside of quotes\nwhere: FILE:";
+  CHECK(file_refusal("batch = 1\nbatch = \u201c8\u201d\n") == letter + "2\n");
+  CHECK(file_refusal("out = 'a\\'\n\u00e9 = 1\n") == letter + "2\n");
+  CHECK(file_refusal("out = \"\"\"\n\\\"\"\"\"\"\"\u00e9\n") == letter + "2\n");
+  CHECK(file_refusal("out = \"a\n\u00e9\"\n") == letter + "2\n");  // a quote without its end
+  std::string deep;
+  for (int i = 0; i < 100000; ++i) deep += "a.";
+  CHECK(file_refusal(deep + "a = 1\n") == "error: a key has too many parts\nwhere: FILE:1\n");
+
+  const TestFolder folder;
+  const std::string path = file_with(folder,
+                                     "\xef\xbb\xbf# \u00e9\n"
+                                     "scale = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]\n"
+                                     "out = \"\"\"\u00e9\\\"\"\"\"\"\n"
+                                     "rows = ['\u00e9', '''\u00e9''', \"\\\\\", \"\u00e9\"] # '\n");
+  Settings s;
+  REQUIRE(s.parse({"--config", path.c_str()}));
+  CHECK(s.out == "\u00e9\"\"");
+  CHECK(s.rows == std::vector<std::string>{"\u00e9", "\u00e9", "\\", "\u00e9"});
+}
+
 TEST_CASE("the file that is written back reads to the same values") {
   Settings s;
   s.augment = false;
