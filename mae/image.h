@@ -18,7 +18,8 @@
 namespace mae {
 
 inline constexpr int max_channels = 64;
-inline constexpr int max_side = 1 << 14;  // larger pictures are refused before memory is asked for
+inline constexpr int max_side = 1 << 14;           // larger pictures are refused before memory is asked for,
+inline constexpr std::int64_t max_area = 1 << 27;  // and JPEG and PNG files of more pixels
 
 struct Image {
   int height = 0, width = 0, channels = 0;

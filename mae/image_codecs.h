@@ -5,6 +5,12 @@
 
 namespace mae {
 
+/// What a JPEG or PNG may not be. Below it, each of them also holds the size in its header against its bytes, so that
+/// a small damaged file cannot ask for the memory of a large picture.
+inline bool too_large(std::int64_t height, std::int64_t width) {
+  return height > max_side || width > max_side || height * width > max_area;
+}
+
 /// Grey files give 1 channel, all others (also CMYK) 3.
 Image decode_jpeg(std::span<const std::byte> file, const std::string& where);
 

@@ -15,8 +15,14 @@ namespace {
 
 constexpr int exif_marker = JPEG_APP0 + 1;
 
+// Huffman codes spend a bit or more on each block of 8 x 8 pixels, in the first of a picture's scans. (Arithmetic
+// coding, which nobody writes, could do with less for a picture of one colour.)
+constexpr std::size_t most_from_a_byte = 1024;  // pixels, twice what follows from that
+constexpr int most_scans = 100;                 // of a progressive file: each takes time; encoders write about ten
+
 struct Failure {
   jpeg_error_mgr manager;  // first: the library hands back a pointer to it
+  jpeg_progress_mgr progress;
   std::jmp_buf escape;
   char message[JMSG_LENGTH_MAX];
 };
@@ -32,9 +38,17 @@ void on_message(j_common_ptr codec, int level) {
   if (level < 0) on_error(codec);
 }
 
+void on_progress(j_common_ptr codec) {
+  if (reinterpret_cast<j_decompress_ptr>(codec)->input_scan_number <= most_scans) return;
+  auto* failure = reinterpret_cast<Failure*>(codec->err);
+  std::snprintf(failure->message, sizeof failure->message, "more than %d scans", most_scans);
+  std::longjmp(failure->escape, 1);
+}
+
 bool start(jpeg_decompress_struct& codec, Failure& failure, const unsigned char* data, std::size_t size) {
   if (setjmp(failure.escape) != 0) return false;
   jpeg_create_decompress(&codec);
+  codec.progress = &failure.progress;
   jpeg_mem_src(&codec, data, static_cast<unsigned long>(size));
   jpeg_save_markers(&codec, exif_marker, 0xffff);
   jpeg_read_header(&codec, TRUE);
@@ -66,6 +80,10 @@ int orientation_of(const jpeg_decompress_struct& codec) {
   return 1;
 }
 
+std::string size_of(const jpeg_decompress_struct& codec) {
+  return std::to_string(codec.output_width) + " x " + std::to_string(codec.output_height);
+}
+
 /// Ink to light: R = (255 - C)(255 - K) / 255. Adobe's files, nearly all of this kind, store 255 - ink.
 Image from_inks(const Image& inks, bool inverted) {
   Image rgb = make_image(inks.height, inks.width, 3, kernels::DType::u8);
@@ -92,13 +110,16 @@ Image decode_jpeg(std::span<const std::byte> file, const std::string& where) {
   codec.err = jpeg_std_error(&failure.manager);
   failure.manager.error_exit = on_error;
   failure.manager.emit_message = on_message;
+  failure.progress.progress_monitor = on_progress;
 
   std::string fault;
   Image image;
   if (!start(codec, failure, reinterpret_cast<const unsigned char*>(file.data()), file.size())) {
     fault = std::string("cut or damaged JPEG: ") + failure.message;
-  } else if (codec.output_width > unsigned{max_side} || codec.output_height > unsigned{max_side}) {
-    fault = "JPEG with a side of more than " + std::to_string(max_side) + " pixels";
+  } else if (too_large(codec.output_height, codec.output_width)) {
+    fault = "JPEG of " + size_of(codec) + " pixels, too many";
+  } else if (std::size_t{codec.output_height} * codec.output_width > most_from_a_byte * file.size()) {
+    fault = "cut or damaged JPEG: " + std::to_string(file.size()) + " bytes cannot hold " + size_of(codec) + " pixels";
   } else {
     const int channels = codec.out_color_space == JCS_GRAYSCALE ? 1 : codec.out_color_space == JCS_RGB ? 3 : 4;
     image = make_image(static_cast<int>(codec.output_height), static_cast<int>(codec.output_width), channels,

@@ -1,3 +1,5 @@
+#include <zlib.h>
+
 #include <algorithm>
 
 #include "kernels/core/build.h"
@@ -94,6 +96,30 @@ TEST_CASE("damaged JPEGs give an error or an image, never a crash") {
         CHECK(error.where() == "damaged");
       }
     }
+  }
+}
+
+TEST_CASE("a small file that promises a large picture is refused before memory is asked for") {
+  const auto big_endian = [](std::byte* at, std::uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) at[i] = static_cast<std::byte>(value >> 8 * (bytes - 1 - i));
+  };
+  const auto of_size = [&](std::vector<std::byte> file, std::uint32_t height, std::uint32_t width) {
+    if (file[0] == std::byte{0xff}) {
+      const auto frame = std::adjacent_find(file.begin(), file.end(), [](std::byte a, std::byte b) {
+        return a == std::byte{0xff} && (b == std::byte{0xc0} || b == std::byte{0xc2});
+      });
+      big_endian(&frame[5], height, 2), big_endian(&frame[7], width, 2);
+    } else {
+      big_endian(&file[16], width, 4), big_endian(&file[20], height, 4);
+      const uLong sum = crc32(0, reinterpret_cast<const Bytef*>(&file[12]), 17);
+      big_endian(&file[29], static_cast<std::uint32_t>(sum), 4);
+    }
+    return file;
+  };
+  for (const Case& c : golden_cases()) {
+    CHECK_THROWS_WITH(decode_image(of_size(c.file, 8000, 16000), "bomb"), ContainsSubstring("bytes cannot hold 16000"));
+    CHECK_THROWS_WITH(decode_image(of_size(c.file, 16000, 16000), "bomb"), ContainsSubstring("16000 pixels, too many"));
+    CHECK_THROWS_WITH(decode_image(of_size(c.file, 2, 65500), "bomb"), ContainsSubstring("65500 x 2 pixels, too many"));
   }
 }
 
