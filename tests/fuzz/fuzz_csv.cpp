@@ -1,0 +1,35 @@
+// The same bytes as a table (*.csv, both splits) and as a list (*.txt), in a folder that holds a.png and b.png.
+#include <fstream>
+
+#include "mae/dataset_formats.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/support/folder.h"
+
+namespace {
+
+struct Images {
+  TestFolder folder;
+  Images() {
+    for (const char* name : {"a.png", "b.png"})
+      mae::write_png(folder.file(name), mae::make_image(2, 3, 3, kernels::DType::u8));
+  }
+};
+
+void read(const mae::Dataset& images) {
+  for (std::int64_t i = 0; i < images.size; ++i) images.label(i);
+  images.image(images.size - 1);
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static const Images images;
+  const std::string table = images.folder.file("table.csv"), list = images.folder.file("list.txt");
+  for (const std::string& path : {table, list})
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
+  fuzz::attempt([&] { mae::csv_has_test_split(table); });
+  fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::train, {})); });
+  fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::test, {})); });
+  return fuzz::attempt([&] { read(mae::open_image_list(list, {})); });
+}

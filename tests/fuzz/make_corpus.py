@@ -1,0 +1,181 @@
+"""Writes tests/fuzz/corpus/<target>/: small files that the fuzz targets start from.
+
+    /usr/bin/python3 tests/fuzz/make_corpus.py
+
+It needs nothing but Python. All content is made up here; the JPEG and PNG files are those of tests/golden/images.bin,
+which tests/golden/make_image_golden.py makes of noise. Files named bug_* are inputs that once broke something; they
+are written by hand and left alone.
+"""
+
+import gzip
+import json
+import pathlib
+import struct
+import zlib
+
+HERE = pathlib.Path(__file__).parent
+EXIF = b"Exif\0\0"
+
+
+def noise(count, seed):
+    """Bytes of a linear congruential generator."""
+    out = bytearray()
+    for _ in range(count):
+        seed = (seed * 6364136223846793005 + 1442695040888963407) % 2**64
+        out.append(seed >> 56)
+    return bytes(out)
+
+
+def safetensors(header, data):
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def tensor(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors_files():
+    metadata = {"format": "mae.cu", "format_version": "1", "step": "12", "config.dim": "16"}
+    yield "empty", safetensors({}, b"")
+    yield "one", safetensors({"a": tensor("F32", [2], 0, 8)}, noise(8, 1))
+    yield "checkpoint", safetensors(
+        {
+            "__metadata__": metadata,
+            "blocks.0.attn.qkv.weight": tensor("F32", [6, 2], 0, 48),
+            "optimizer.moment1.blocks.0.attn.qkv.weight": tensor("F32", [6, 2], 48, 96),
+            "scalar": tensor("F32", [], 96, 100),
+            "none": tensor("BF16", [0, 3], 100, 100),
+            "half": tensor("BF16", [3], 100, 106),
+            "mask": tensor("U8", [1, 2], 106, 108),
+        },
+        noise(108, 2),
+    )
+    yield "unicode", safetensors({"é\n": tensor("F64", [1, 1, 1, 1, 1, 1, 1, 1], 0, 8)}, noise(8, 3))
+
+
+def idx(dtype, sizes, data):
+    return bytes([0, 0, dtype, len(sizes)]) + b"".join(struct.pack(">I", n) for n in sizes) + data
+
+
+def idx_files():
+    files = {
+        "u8": idx(0x08, [3, 4, 5], noise(60, 4)),
+        "u8_channels": idx(0x08, [2, 3, 2, 3], noise(36, 5)),
+        "f32": idx(0x0D, [1, 2, 3], struct.pack(">6f", 0, 1, -1, 0.5, float("inf"), float("nan"))),
+        "labels": idx(0x08, [4], bytes([0, 1, 9, 255])),
+    }
+    for name, content in files.items():
+        yield name, content
+        yield name + "_gzip", gzip.compress(content, mtime=0)
+    yield "two_members", gzip.compress(files["u8"][:20], mtime=0) + gzip.compress(files["u8"][20:], mtime=0)
+
+
+def cifar_files():
+    flat = bytes([7]) + bytes(1024) + b"\x80" * 1024 + b"\xff" * 1024
+    yield "one", flat
+    yield "two", flat + bytes([9]) + noise(64, 6) * 48
+
+
+def npy(version, header, data):
+    text = header.encode() + b"\n"
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text + data
+
+
+def npy_files():
+    def header(descr, shape, order=False):
+        return "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }" % (descr, order, shape)
+
+    yield "u8", npy(1, header("|u1", "(3, 4)"), noise(12, 7))
+    yield "u16", npy(2, header("<u2", "(2, 2, 13)"), noise(104, 8))
+    yield "f32", npy(3, header("<f4", "(1, 2, 3)"), noise(24, 9))
+    yield "fortran", npy(1, header("|u1", "(2, 2)", True), noise(4, 10))
+    yield "i64", npy(1, header("<i8", "(2,)"), noise(16, 11))
+
+
+def csv_files():
+    yield "table", b"path,label,split\na.png,cat,train\nb.png,dog,test\n"
+    yield "numbers", b"\xef\xbb\xbffilename,class\r\na.png,3\r\nb.png,0\r\n"
+    yield "quoted", b'image,"label"\n"a.png","a ""b"", c"\n\n"b.png","two\nlines"\n'
+    yield "list", b"# images\na.png\n\nb.png\r\n"
+    yield "missing", b"path\na.png\nc.png\n"
+
+
+def golden_images():
+    """(file, dtype, channels) of every case of images.bin."""
+    content = (HERE.parent / "golden" / "images.bin").read_bytes()
+    (count,), at = struct.unpack_from("<i", content), 4
+    for _ in range(count):
+        wide, height, width, channels, _, size = struct.unpack_from("<6i", content, at)
+        yield content[at + 24 : at + 24 + size]
+        at += 24 + size + height * width * channels * (2 if wide else 1)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(height, width, depth, colour, rows, extra=b"", interlaced=0):
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    body = chunk(b"IHDR", head) + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def png_files():
+    images = [file for file in golden_images() if file.startswith(b"\x89PNG")]
+    for i, file in enumerate(dict.fromkeys(images)):
+        yield f"golden{i}", file
+    filters = b"".join(bytes([i]) + noise(4, 12 + i) for i in range(5))  # a row of each filter
+    yield "filters", png(5, 4, 8, 0, filters)
+    yield "interlaced", png(3, 3, 8, 0, b"\0\x01" + b"\0\x02\x03" * 2 + b"\0\x01\x02\x03", interlaced=1)
+    yield "transparent", png(2, 2, 8, 2, b"\0" + noise(6, 20) + b"\0" + noise(6, 21), chunk(b"tRNS", bytes(6)))
+    palette = chunk(b"PLTE", noise(12, 22)) + chunk(b"tRNS", noise(3, 23))
+    yield "palette", png(2, 4, 2, 3, b"\0\x1b\0\xe4", palette)
+    yield "deep", png(1, 2, 16, 6, b"\0" + noise(16, 24))
+
+
+def exif(order, orientation):
+    """An APP1 segment with one tag."""
+    e = "<" if order == b"II" else ">"
+    tiff = order + struct.pack(e + "HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    return b"\xff\xe1" + struct.pack(">H", 2 + len(EXIF) + len(tiff)) + EXIF + tiff
+
+
+def jpeg_files():
+    images = list(dict.fromkeys(file for file in golden_images() if file.startswith(b"\xff\xd8")))
+    for i, file in enumerate(images):
+        yield f"golden{i}", file
+    yield "exif_little", images[0][:2] + exif(b"II", 6) + images[0][2:]
+    yield "exif_big", images[0][:2] + exif(b"MM", 3) + images[0][2:]
+
+
+def toml_files():
+    yield "keys", b'model = "mae_vit_tiny_patch16"\nbatch = 8\nmask_ratio = 0.75\nnorm_pix = true\n'
+    yield "lists", b"image_size = [32, 16]\nmean = [0.5, 0.5, 0.5]\nstd = 0.25\nkernels = [\"matmul=reference\", 'b']\n"
+    yield "tables", b'[Model]\nPositions = "learned"\n[model]\npositions = "learned"\n[run]\ncommand = "mae"\n'
+    yield "values", b"a = 0x1F\nb = 1e-3\nc = inf\nd = 1979-05-27T07:32:00Z\ne = {x = 1, y.z = [2]}\n[[f]]\ng = '''h'''\n"
+    yield "texts", b'save_every = "10m"\ndata = "\\u00e9\\n"\npatch_order = """channel_row_column"""\ninit = \'pytorch\'\n'
+
+
+def main():
+    targets = {
+        "safetensors": safetensors_files,
+        "idx": idx_files,
+        "cifar": cifar_files,
+        "npy": npy_files,
+        "csv": csv_files,
+        "png": png_files,
+        "jpeg": jpeg_files,
+        "toml": toml_files,
+    }
+    for target, files in targets.items():
+        folder = HERE / "corpus" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files():
+            (folder / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
