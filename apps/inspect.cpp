@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "apps/options.h"
 #include "apps/table.h"
+#include "engine/checkpoint.h"
+#include "engine/checksum.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
 
@@ -72,9 +75,14 @@ std::string summary(const Contents& c) {
   return fmt::format("{}, {}", model, c.tensors[optimizer] > 0 ? "with optimizer state" : "no optimizer state");
 }
 
-void print_text(const std::string& path, const engine::SafetensorsHeader& header, bool with_tensors) {
+const char* text_of(std::optional<bool> checksum) {
+  return !checksum ? "no checksum" : *checksum ? "checksum holds" : "DAMAGED: checksum does not hold";
+}
+
+void print_text(const std::string& path, const engine::SafetensorsHeader& header, std::optional<bool> checksum,
+                bool with_tensors) {
   const Contents c = contents_of(header);
-  fmt::print("{}: {}\n\n", path, summary(c));
+  fmt::print("{}: {}, {}\n\n", path, summary(c), text_of(checksum));
   std::vector<std::vector<std::string>> rows{{"part", "tensors", "values", "bytes"}};
   for (int part = 0; part < part_count; ++part)
     rows.push_back({parts[part], thousands(c.tensors[part]), thousands(c.values[part]), bytes_text(c.bytes[part])});
@@ -95,7 +103,7 @@ void print_text(const std::string& path, const engine::SafetensorsHeader& header
   fmt::print("\n{}", aligned(rows, "lllr"));
 }
 
-void print_json(const engine::SafetensorsHeader& header) {
+void print_json(const engine::SafetensorsHeader& header, std::optional<bool> checksum) {
   const Contents c = contents_of(header);
   Json metadata = Json::object({}), counts = Json::object({}), tensors = Json::array();
   for (const auto& [key, value] : header.metadata) metadata.add(key, value);
@@ -107,7 +115,10 @@ void print_json(const engine::SafetensorsHeader& header) {
                                   {"shape", tensor.shape},
                                   {"bytes", tensor.end - tensor.begin}}));
   }
-  const Json all = Json::object({{"metadata", metadata}, {"values", counts}, {"tensors", tensors}});
+  const Json all = Json::object({{"metadata", metadata},
+                                 {"checksum_holds", checksum ? Json(*checksum) : Json()},
+                                 {"values", counts},
+                                 {"tensors", tensors}});
   std::puts(engine::to_text(all).c_str());
 }
 
@@ -121,8 +132,10 @@ int inspect(int argc, char** argv) {
   options.add("tensors", tensors, "the table of tensors");
   options.add("json", json, "one line of JSON instead of tables");
   if (!options.parse(argc, argv)) return done;
-  const engine::SafetensorsHeader header = engine::read_header(file);
-  json ? print_json(header) : print_text(file, header, tensors);
+  const engine::SafetensorsFile opened(file);
+  const std::optional<bool> checksum = engine::checksum_holds(opened.file());
+  json ? print_json(opened.header(), checksum) : print_text(file, opened.header(), checksum, tensors);
+  if (!checksum.value_or(true)) engine::verify_checkpoint(file);  // which says so
   return done;
 }
 

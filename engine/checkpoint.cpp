@@ -1,8 +1,10 @@
 #include "engine/checkpoint.h"
 
 #include <charconv>
+#include <optional>
 #include <vector>
 
+#include "engine/checksum.h"
 #include "engine/safetensors.h"
 
 namespace engine {
@@ -55,7 +57,8 @@ void save_checkpoint(const std::string& path, kernels::Stream& stream, const Par
   all["format"] = "mae.cu";
   all["format_version"] = std::to_string(checkpoint_version);
   all["step"] = std::to_string(checkpoint.step);
-  write_safetensors(path, {all.begin(), all.end()}, tensors);
+  all.erase(checksum_key);  // of a file that was read
+  write_safetensors(path, {all.begin(), all.end()}, tensors, Checksum::crc32);
 }
 
 std::uint64_t checkpoint_bytes(const Parameters& parameters) {
@@ -64,14 +67,25 @@ std::uint64_t checkpoint_bytes(const Parameters& parameters) {
   return values * kernels::size_of(parameters.master_dtype()) + header * (3 * parameters.segments().size() + 64);
 }
 
-void verify_checkpoint(const std::string& path) {
-  const SafetensorsFile file(path);
+namespace {
+
+void verify(const SafetensorsFile& file) {
+  const std::optional<bool> holds = checksum_holds(file.file());
+  if (holds && !*holds) {
+    throw kernels::Error("the file is damaged: the checksum in its metadata does not hold", file.path(),
+                         "a copy of it, or another checkpoint");
+  }
+  if (holds) return;
   std::vector<std::byte> bytes;
   for (const TensorEntry& entry : file.header().tensors) {
     bytes.resize(entry.end - entry.begin);
     file.read(entry, bytes.data());
   }
 }
+
+}  // namespace
+
+void verify_checkpoint(const std::string& path) { verify(SafetensorsFile(path)); }
 
 Checkpoint read_checkpoint(const std::string& path) {
   const SafetensorsFile file(path);
@@ -92,6 +106,7 @@ Checkpoint read_checkpoint(const std::string& path) {
 
 void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content) {
   const SafetensorsFile file(path);
+  verify(file);
   std::vector<std::byte> host;
   const auto load = [&](const std::string& name, const View& flat, int index, const Segment& segment) {
     host.resize(static_cast<std::size_t>(segment.shape.count()) * kernels::size_of(flat.dtype));

@@ -3,7 +3,8 @@
 //     <key>                       weights (the masters: f32, or f64 in f64 training) under their official state-dict
 //     keys optimizer.moment1.<key>     AdamW's moments, of the same type, for trainable parameters
 //     optimizer.moment2.<key>
-//     metadata                    format "mae.cu", format_version, step, and what the caller adds (config.*, run.*)
+//     metadata                    format "mae.cu", format_version, step, a checksum over the whole file (crc32, see
+//                                 engine/checksum.h), and what the caller adds (config.*, run.*)
 //
 // Random state is not stored: draws are keyed by seed, sample and epoch, and a resumed run needs only the step. Files
 // are written atomically: a reader sees the old checkpoint or the whole new one.
@@ -33,14 +34,15 @@ void save_checkpoint(const std::string& path, kernels::Stream& stream, const Par
 /// Bytes of the file that save_checkpoint would write, a little rounded up.
 std::uint64_t checkpoint_bytes(const Parameters& parameters);
 
-/// Reads the whole file; throws, naming it, where the header breaks a rule or the data are damaged.
+/// Reads the whole file; throws, naming it, where the header breaks a rule, the file ends early or cannot be read, or
+/// its checksum does not hold. Files of before there was one have none.
 void verify_checkpoint(const std::string& path);
 
 /// The metadata alone. Refuses files of a newer format by name.
 Checkpoint read_checkpoint(const std::string& path);
 
-/// Reads values into reserved parameters. Every key must be there with its shape and dtype: a missing one, or with
-/// training_state a missing moment, is an error that names it.
+/// Verifies the file, then reads values into reserved parameters. Every key must be there with its shape and dtype: a
+/// missing one, or with training_state a missing moment, is an error that names it.
 void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content);
 
 }  // namespace engine

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 #include <tuple>
 
+#include "engine/checksum.h"
 #include "engine/json.h"
 
 namespace engine {
@@ -194,7 +196,8 @@ void SafetensorsFile::read(std::string_view name, kernels::DType dtype, const st
   read(*entry, destination);
 }
 
-void write_safetensors(const std::string& path, const Metadata& metadata, const std::vector<TensorToWrite>& tensors) {
+void write_safetensors(const std::string& path, const Metadata& metadata, const std::vector<TensorToWrite>& tensors,
+                       Checksum checksum) {
   std::vector<const TensorToWrite*> order;
   for (const TensorToWrite& t : tensors) order.push_back(&t);
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
@@ -203,6 +206,7 @@ void write_safetensors(const std::string& path, const Metadata& metadata, const 
   });
 
   std::vector<TensorEntry> entries;
+  std::vector<std::span<const std::byte>> data;
   std::uint64_t end = 0;
   for (const TensorToWrite* t : order) {
     const Place place{path, t->name};
@@ -210,19 +214,24 @@ void write_safetensors(const std::string& path, const Metadata& metadata, const 
     if (bytes > 0 && t->data == nullptr) place.refuse("has no data to write", {});
     if (t->name == metadata_key) place.refuse("has a name that safetensors keeps for itself", {});
     entries.push_back({.name = t->name, .dtype = t->dtype, .shape = t->shape, .begin = end, .end = end + bytes});
+    data.emplace_back(static_cast<const std::byte*>(t->data), bytes);
     end += bytes;
   }
-  const std::string text = header_text(metadata, entries);
+  Metadata all = metadata;
+  if (checksum == Checksum::crc32) all.emplace(all.begin(), checksum_key, checksum_zeros);
+  const std::string text = header_text(all, entries);
   const std::uint64_t text_bytes = text.size(), file_bytes = prefix_bytes + text_bytes + end;
   check_header_bytes(text_bytes, path);
   parse_header(text, file_bytes, path);
 
+  std::string begin(reinterpret_cast<const char*>(&text_bytes), prefix_bytes);
+  begin += text;
+  if (checksum == Checksum::crc32) put_checksum(begin, data);
   write_atomically(
       path,
       [&](FileWriter& writer) {
-        writer.write(&text_bytes, prefix_bytes);
-        writer.write(text);
-        for (std::size_t i = 0; i < order.size(); ++i) writer.write(order[i]->data, entries[i].end - entries[i].begin);
+        writer.write(begin);
+        for (const auto& part : data) writer.write(part.data(), part.size());
       },
       file_bytes);
 }

@@ -41,6 +41,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::string& path) : file_(path), header_(read_header(file_)) {}
 
   const std::string& path() const { return file_.path(); }
+  const InputFile& file() const { return file_; }
   const SafetensorsHeader& header() const { return header_; }
   /// Null where there is none.
   const TensorEntry* find(std::string_view name) const;
@@ -62,8 +63,11 @@ struct TensorToWrite {
   const void* data;  // host memory, contiguous; null only where there are no elements
 };
 
+enum class Checksum { none, crc32 };  // crc32: engine/checksum.h
+
 /// Writes by descending element size, then name, and atomically (engine/files.h), without a copy of the data. Throws
 /// before anything is written where the file would break a rule (a name twice, more than 8 sizes, a negative size).
-void write_safetensors(const std::string& path, const Metadata& metadata, const std::vector<TensorToWrite>& tensors);
+void write_safetensors(const std::string& path, const Metadata& metadata, const std::vector<TensorToWrite>& tensors,
+                       Checksum checksum = Checksum::none);
 
 }  // namespace engine

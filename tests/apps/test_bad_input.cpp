@@ -6,6 +6,7 @@
 #include <map>
 
 #include "engine/checkpoint_folder.h"
+#include "engine/checksum.h"
 #include "engine/files.h"
 #include "mae/image.h"
 #include "tests/support/catch.h"
@@ -166,13 +167,16 @@ TEST_CASE("checkpoints that are cut, bent or of another model") {
     INFO(size);
     refused(good.substr(0, size), bad);
   }
-  std::string bent = good;
-  bent[20] = static_cast<char>(bent[20] ^ 0x40);
-  refused(bent, bad);
-  std::string shape = good;  // a weight of another shape and as many values
+  for (const std::size_t at : {std::size_t{20}, good.size() - 1}) {  // in the header, in the data
+    std::string bent = good;
+    bent[at] = static_cast<char>(bent[at] ^ 0x40);
+    refused(bent, bad);
+  }
+  std::string shape = good;  // a weight of another shape and as many values, in a file without a checksum
+  shape.replace(shape.find(engine::checksum_key), 5, "crc00");
   const std::string is = "\"shape\":[16,16]", other = "\"shape\":[8,32] ";
   shape.replace(shape.find(is), is.size(), other);
-  refused(shape, bad);
+  refused(shape, "is F32 (8, 32), wanted F32 (16, 16)");
   check_refused(joined(test::pretrain_words(folder.path(), run), {"--resume", "auto", "--dim", "32"}), apps::bad_input,
                 path);
 }

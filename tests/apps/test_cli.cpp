@@ -168,6 +168,21 @@ TEST_CASE("inspect says what a checkpoint holds") {
   CHECK(json.at("values").at("decoder").as_int() == 12);
   CHECK(json.at("values").at("optimizer").as_int() == 4);
   CHECK(json.at("tensors").as_array().size() == 6);
+  CHECK(json.at("checksum_holds").kind == Json::Kind::null);
+}
+
+TEST_CASE("inspect says whether the checksum holds") {
+  const TestFolder folder;
+  const std::string path = folder.file("a.safetensors");
+  const std::vector<float> values(8, 0.5f);
+  engine::write_safetensors(path, {}, {{"a", kernels::DType::f32, {8}, values.data()}}, engine::Checksum::crc32);
+  CHECK_THAT(mae({"inspect", path}).out, ContainsSubstring("checksum holds"));
+  std::string bytes = engine::read_file(path);
+  bytes.back() ^= 1;
+  engine::write_atomically(path, [&](engine::FileWriter& file) { file.write(bytes); });
+  const Outcome damaged = mae({"inspect", path});
+  CHECK(damaged.code == apps::bad_input);
+  CHECK_THAT(damaged.error, ContainsSubstring("the checksum in its metadata does not hold"));
 }
 
 TEST_CASE("numbers and tables for people") {

@@ -1,0 +1,25 @@
+#include "mae/model_file.h"
+
+#include "tests/support/catch.h"
+#include "tests/support/checkpoint_v1.h"
+
+using namespace mae;
+
+TEST_CASE("a model is made from a checkpoint of format version 1") {
+  kernels::Stream stream(kernels::devices().front());
+  const auto model = load_model(stream, test::checkpoint_v1, kernels::DType::f32);
+  const Config& config = model->config();
+  CHECK(config.preset == "mae_vit_tiny_patch16");
+  CHECK((config.image_height == 4 && config.image_width == 8 && config.channels == 1 && config.patch == 4));
+  CHECK((config.dim == 4 && config.depth == 1 && config.decoder_dim == 4 && config.decoder_depth == 1));
+  CHECK((config.mean == std::vector<double>{0.5} && config.std == std::vector<double>{0.25}));
+  CHECK((config.mask_ratio == 0.5 && config.mlp_ratio == 1));
+  const engine::Parameters& parameters = model->parameters();
+  CHECK(parameters.count() == 228 + 260);
+  for (const engine::Segment& segment : parameters.segments()) {
+    INFO(segment.name);
+    const float* values = static_cast<const float*>(parameters.master().data) + segment.offset;
+    for (std::int64_t i = 0; i < segment.shape.count(); ++i)
+      CHECK(values[i] == test::checkpoint_v1_value(segment.name, static_cast<std::size_t>(i)));
+  }
+}
