@@ -10,7 +10,7 @@
 namespace kernels {
 namespace {
 
-bool on_cuda(const Device& device) { return device.kind == DeviceKind::cuda && device.present; }
+[[maybe_unused]] bool on_cuda(const Device& device) { return device.kind == DeviceKind::cuda && device.present; }
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

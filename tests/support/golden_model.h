@@ -37,7 +37,7 @@ inline mae::Config config_of(const Golden& g) {
 /// A golden's model, loaded, with its images and its mask as a program for TrainStep.
 class GoldenModel {
  public:
-  GoldenModel(const Golden& golden, Session& session) : model(config_of(golden), session.type), session_(session) {
+  GoldenModel(const Golden& golden, Session& session) : model(config_of(golden), session.type) {
     model.initialize(session.stream, 0, Purpose::training);
     for (const Segment& segment : model.parameters().segments()) {
       assign(session.stream, model.parameters().at(segment.name), golden.values("param." + segment.name));
@@ -75,9 +75,6 @@ class GoldenModel {
   std::int64_t batch = 0;
   Tensor images, scale, shift;
   Masking masking;
-
- private:
-  Session& session_;
 };
 
 }  // namespace test
