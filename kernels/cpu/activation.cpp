@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/widened.h"
 
 namespace kernels::cpu {
 namespace {
@@ -90,10 +91,12 @@ const char* not_f32(const Device&, const Args& a) {
 
 constexpr Variant<GeluForward> forward_rows[] = {
     {.name = "fast", .refuses = not_f32<GeluForward>, .run = run_forward_fast},
+    widened<GeluForward>,
     {.name = "reference", .refuses = nullptr, .run = forward_reference},
 };
 constexpr Variant<GeluBackward> backward_rows[] = {
     {.name = "fast", .refuses = not_f32<GeluBackward>, .run = run_backward_fast},
+    widened<GeluBackward>,
     {.name = "reference", .refuses = nullptr, .run = backward_reference},
 };
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/cpu/widened.h"
+
 namespace kernels::cpu {
 namespace {
 
@@ -107,10 +109,12 @@ const char* not_f32(const Device&, const Args& a) {
 
 constexpr Variant<AttentionForward> forward_rows[] = {
     {.name = "fast", .refuses = not_f32<AttentionForward>, .workspace = forward_fast_workspace, .run = forward_fast},
+    widened<AttentionForward>,
     {.name = "reference", .refuses = nullptr, .workspace = forward_workspace, .run = forward_reference},
 };
 constexpr Variant<AttentionBackward> backward_rows[] = {
     {.name = "fast", .refuses = not_f32<AttentionBackward>, .workspace = backward_fast_workspace, .run = backward_fast},
+    widened<AttentionBackward>,
     {.name = "reference", .refuses = nullptr, .workspace = backward_workspace, .run = backward_reference},
 };
 

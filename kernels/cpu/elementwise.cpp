@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/convert.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
 
@@ -52,31 +53,72 @@ void accumulate_reference(Stream&, const Accumulate& a, void*) {
   });
 }
 
-// ---- fast: f32 ----------------------------------------------------------------------------------------------------
+// ---- fast: f32 and bf16 -------------------------------------------------------------------------------------------
 
 MAE_VECTOR void add_run(const float* x, float* out, std::int64_t count) {
 #pragma omp simd
   for (std::int64_t i = 0; i < count; ++i) out[i] += x[i];
 }
 
-void accumulate_fast(Stream&, const Accumulate& a, void*) {
+MAE_VECTOR void add_run(const bf16* x, bf16* out, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) out[i].bits = bf16(out[i] + x[i]).bits;  // bits alone are vectorised
+}
+
+template <class T>
+void accumulate_runs(const Accumulate& a) {
   parallel_runs(a.x, [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
-    add_run(a.x.row<float>(r) + begin, a.out.row<float>(r) + begin, end - begin);
+    add_run(a.x.row<T>(r) + begin, a.out.row<T>(r) + begin, end - begin);
   });
 }
 
-const char* not_f32(const Device&, const Accumulate& a) {
-  return a.x.dtype == DType::f32 ? nullptr : "this row has f32 only";
+void accumulate_fast(Stream&, const Accumulate& a, void*) {
+  a.x.dtype == DType::bf16 ? accumulate_runs<bf16>(a) : accumulate_runs<float>(a);
+}
+
+void cast_fast(Stream&, const Cast& a, void*) { convert(a.x, a.out); }
+
+const char* not_a_conversion(const Device&, const Cast& a) {
+  const bool narrows = a.x.dtype == DType::f32 && a.out.dtype == DType::bf16,
+             widens = a.x.dtype == DType::bf16 && a.out.dtype == DType::f32;
+  return narrows || widens ? nullptr : "this row has f32 to bf16 and back only";
+}
+
+const char* is_f64(const Device&, const Accumulate& a) {
+  return a.x.dtype == DType::f64 ? "this row has f32 and bf16 only" : nullptr;
 }
 
 constexpr Variant<Fill> fill_rows[] = {{.name = "reference", .refuses = nullptr, .run = fill_reference}};
-constexpr Variant<Cast> cast_rows[] = {{.name = "reference", .refuses = nullptr, .run = cast_reference}};
+constexpr Variant<Cast> cast_rows[] = {
+    {.name = "fast", .refuses = not_a_conversion, .run = cast_fast},
+    {.name = "reference", .refuses = nullptr, .run = cast_reference},
+};
 constexpr Variant<Accumulate> accumulate_rows[] = {
-    {.name = "fast", .refuses = not_f32, .run = accumulate_fast},
+    {.name = "fast", .refuses = is_f64, .run = accumulate_fast},
     {.name = "reference", .refuses = nullptr, .run = accumulate_reference},
 };
 
 }  // namespace
+
+// The bits are stored, not the struct: g++ 12 vectorises only that.
+MAE_VECTOR void convert_run(const float* x, bf16* out, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) out[i].bits = bf16(x[i]).bits;
+}
+
+MAE_VECTOR void convert_run(const bf16* x, float* out, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) out[i] = x[i];
+}
+
+void convert(const View& x, const View& out) {
+  const auto whole = [](const View& v) { return view_of(v.data, v.dtype, {v.shape.count()}); };
+  if (x.rows() > 1 && x.contiguous() && out.contiguous()) return convert(whole(x), whole(out));
+  parallel_runs(x, [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
+    if (x.dtype == DType::f32) convert_run(x.row<float>(r) + begin, out.row<bf16>(r) + begin, end - begin);
+    else convert_run(x.row<bf16>(r) + begin, out.row<float>(r) + begin, end - begin);
+  });
+}
 
 const Rows<Fill> fill{fill_rows};
 const Rows<Cast> cast{cast_rows};

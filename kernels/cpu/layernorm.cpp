@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/widened.h"
 
 namespace kernels::cpu {
 namespace {
@@ -177,12 +178,22 @@ const char* not_f32(const Device&, const Args& a) {
   return a.x.dtype == DType::f32 ? nullptr : "this row has f32 only";
 }
 
+const char* forward_refuses_widened(const Device& device, const LayerNormForward& a) {
+  if (a.residual) return "with a residual the statistics are those of the rounded sum, which an f32 row never sees";
+  return refuses_widened(device, a);
+}
+
 constexpr Variant<LayerNormForward> forward_rows[] = {
     {.name = "fast", .refuses = not_f32<LayerNormForward>, .run = forward_fast},
+    {.name = "widened",
+     .refuses = forward_refuses_widened,
+     .workspace = widened_workspace<LayerNormForward>,
+     .run = run_widened<LayerNormForward>},
     {.name = "reference", .refuses = nullptr, .run = forward_reference},
 };
 constexpr Variant<LayerNormBackward> backward_rows[] = {
     {.name = "fast", .refuses = not_f32<LayerNormBackward>, .workspace = backward_workspace, .run = backward_fast},
+    widened<LayerNormBackward>,
     {.name = "reference", .refuses = nullptr, .run = backward_reference},
 };
 

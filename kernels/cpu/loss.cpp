@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/widened.h"
 
 namespace kernels::cpu {
 namespace {
@@ -165,6 +166,7 @@ const char* not_f32(const Device&, const Args& a) {
 
 constexpr Variant<MaskedMseForward> forward_rows[] = {
     {.name = "fast", .refuses = not_f32<MaskedMseForward>, .workspace = forward_workspace, .run = forward_fast},
+    widened<MaskedMseForward>,
     {.name = "reference", .refuses = nullptr, .workspace = forward_workspace, .run = forward_reference},
 };
 constexpr Variant<MaskedMseBackward> backward_rows[] = {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/core/build.h"
+#include "kernels/cpu/widened.h"
 
 namespace kernels::cpu {
 namespace {
@@ -60,6 +61,7 @@ const char* tiled_refuses(const Device& device, const MatMul& s) {
 constexpr Variant<MatMul> rows[] = {
     {.name = "tiled", .refuses = tiled_refuses, .workspace = tiled_workspace, .run = matmul_tiled},
     {.name = "openblas", .refuses = openblas_refuses, .run = matmul_openblas},
+    widened<MatMul>,
     {.name = "reference", .refuses = nullptr, .run = reference},
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/cpu/convert.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
 
@@ -76,8 +77,7 @@ void adamw_reference(Stream&, const AdamW& a, void*) {
   });
 }
 
-// ---- fast: f32, in blocks of the flat buffers that stay in the nearest caches
-// ----------------------------------------
+// ---- fast: f32, in blocks of the flat buffers that stay in the nearest caches ------------------------------------
 
 constexpr std::int64_t elements_a_block = 4096;
 
@@ -96,12 +96,6 @@ MAE_VECTOR void update_run(const Factors<float>& factors, const float* gradient,
   }
 }
 
-// The bits are stored, not the struct: g++ 12 vectorises only that.
-MAE_VECTOR void round_run(const float* master, bf16* compute, std::int64_t count) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) compute[i].bits = bf16(master[i]).bits;
-}
-
 void adamw_fast(Stream&, const AdamW& a, void*) {
   if (a.finite.as<std::int32_t>()[0] == 0) return;
   const std::int64_t N = a.gradient.cols(), S = a.lr_scale.cols();
@@ -116,12 +110,12 @@ void adamw_fast(Stream&, const AdamW& a, void*) {
       float* master = a.master.as<float>() + begin;
       update_run(factors_of<float>(a, s), a.gradient.as<float>() + begin, master, a.moment1.as<float>() + begin,
                  a.moment2.as<float>() + begin, count);
-      if (a.compute) round_run(master, a.compute.as<bf16>() + begin, count);
+      if (a.compute) convert_run(master, a.compute.as<bf16>() + begin, count);
     }
   });
 }
 
-// ---- the state of training ------------------------------------------------------------------------------------------
+// ---- the state of training: a handful of scalars, where there is nothing for a second row to gain ----------------
 
 template <class T>
 void guard(const StepGuard& a) {

@@ -1,5 +1,6 @@
+#include "kernels/cpu/patchify.h"
+
 #include "kernels/cpu/parallel.h"
-#include "kernels/tokens.h"
 
 namespace kernels::cpu {
 namespace {
@@ -88,9 +89,11 @@ void unpatchify_reference(Stream&, const Unpatchify& a, void*) {
 }
 
 constexpr Variant<Patchify> patchify_rows[] = {
+    {.name = "fast", .refuses = patchify_fast_refuses, .run = patchify_fast},
     {.name = "reference", .refuses = nullptr, .run = patchify_reference},
 };
 constexpr Variant<Unpatchify> unpatchify_rows[] = {
+    {.name = "fast", .refuses = unpatchify_fast_refuses, .run = unpatchify_fast},
     {.name = "reference", .refuses = nullptr, .run = unpatchify_reference},
 };
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/widened.h"
 
 namespace kernels::cpu {
 namespace {
@@ -115,10 +116,12 @@ const char* not_f32(const Device&, const Args& a) {
 
 constexpr Variant<ColumnSum> column_sum_rows[] = {
     {.name = "fast", .refuses = not_f32<ColumnSum>, .workspace = column_sum_workspace, .run = column_sum_fast},
+    widened<ColumnSum>,
     {.name = "reference", .refuses = nullptr, .run = column_sum_reference},
 };
 constexpr Variant<SquaredNorm> squared_norm_rows[] = {
     {.name = "fast", .refuses = not_f32<SquaredNorm>, .workspace = squared_norm_workspace, .run = squared_norm_fast},
+    widened<SquaredNorm>,
     {.name = "reference", .refuses = nullptr, .run = squared_norm_reference},
 };
 
