@@ -180,3 +180,28 @@ TEST_CASE("checkpoints that are cut, bent or of another model") {
   check_refused(joined(test::pretrain_words(folder.path(), run), {"--resume", "auto", "--dim", "32"}), apps::bad_input,
                 path);
 }
+
+TEST_CASE("a table that names files which are not there") {
+  const TestFolder folder;
+  const std::string table = folder.file("images.csv"), run = folder.file("run");
+  write_image(folder.file("a.png"), 1);
+  write(table, "path,label\na.png,0\nb.png,1\nsub/c.png,1\n");
+  check_refused(test::pretrain_words(table, run), apps::bad_input, "2 of 3 files do not exist; the first: ");
+  check_refused(test::pretrain_words(table, run), apps::bad_input, table + ":3");
+  CHECK(!fs::exists(run));
+}
+
+TEST_CASE("images of one class can be pretrained on, and not probed") {
+  const TestFolder folder;
+  const std::string run = folder.file("run"), data = folder.file("data");
+  for (const char* split : {"train", "val"}) {
+    fs::create_directories(data + "/" + split + "/cat");
+    for (int i = 0; i < 8; ++i) write_image(data + "/" + split + "/cat/" + std::to_string(i) + ".png", i);
+  }
+  REQUIRE(test::mae_command(test::pretrain_words(data, run)) == apps::done);
+  const auto found = engine::newest_whole_checkpoint(run + "/checkpoints");
+  REQUIRE(found);
+  const auto before = files(folder.path());
+  check_refused({"probe", "--checkpoint", found->path, "--data", data}, apps::bad_input, "there is only one class");
+  CHECK(files(folder.path()) == before);
+}
