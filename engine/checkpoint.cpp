@@ -104,23 +104,42 @@ Checkpoint read_checkpoint(const std::string& path) {
   return checkpoint;
 }
 
+namespace {
+
+/// Calls f with each tensor that is wanted of a file: its name, the buffer that it belongs to, the segment's index.
+template <class F>
+void each_tensor(const Parameters& parameters, Content content, F&& f) {
+  for (std::size_t i = 0; i < parameters.segments().size(); ++i) {
+    const Segment& segment = parameters.segments()[i];
+    f(segment.name, &Parameters::master, i);
+    if (content == Content::weights || segment.trainable == Trainable::no) continue;
+    f("optimizer.moment1." + segment.name, &Parameters::moment1, i);
+    f("optimizer.moment2." + segment.name, &Parameters::moment2, i);
+  }
+}
+
+}  // namespace
+
+void check_checkpoint(const std::string& path, const Parameters& parameters, Content content) {
+  const SafetensorsFile file(path);
+  each_tensor(parameters, content, [&](const std::string& name, auto, std::size_t i) {
+    file.at(name, parameters.master_dtype(), dims(parameters.segments()[i].shape));
+  });
+}
+
 void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content) {
   const SafetensorsFile file(path);
   verify(file);
   std::vector<std::byte> host;
-  const auto load = [&](const std::string& name, const View& flat, int index, const Segment& segment) {
-    host.resize(static_cast<std::size_t>(segment.shape.count()) * kernels::size_of(flat.dtype));
-    file.read(name, flat.dtype, dims(segment.shape), host.data());
-    stream.copy(parameters.part(flat, index, segment.shape).data, host.data(), host.size());
+  each_tensor(parameters, content, [&](const std::string& name, auto buffer, std::size_t i) {
+    const View flat = (parameters.*buffer)();
+    const Shape& shape = parameters.segments()[i].shape;
+    const TensorEntry& entry = file.at(name, flat.dtype, dims(shape));
+    host.resize(entry.end - entry.begin);
+    file.read(entry, host.data());
+    stream.copy(parameters.part(flat, static_cast<int>(i), shape).data, host.data(), host.size());
     stream.synchronize();
-  };
-  for (std::size_t i = 0; i < parameters.segments().size(); ++i) {
-    const Segment& segment = parameters.segments()[i];
-    load(segment.name, parameters.master(), static_cast<int>(i), segment);
-    if (content == Content::weights || segment.trainable == Trainable::no) continue;
-    load("optimizer.moment1." + segment.name, parameters.moment1(), static_cast<int>(i), segment);
-    load("optimizer.moment2." + segment.name, parameters.moment2(), static_cast<int>(i), segment);
-  }
+  });
   parameters.refresh_compute(stream);
 }
 

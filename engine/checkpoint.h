@@ -41,8 +41,11 @@ void verify_checkpoint(const std::string& path);
 /// The metadata alone. Refuses files of a newer format by name.
 Checkpoint read_checkpoint(const std::string& path);
 
-/// Verifies the file, then reads values into reserved parameters. Every key must be there with its shape and dtype: a
-/// missing one, or with training_state a missing moment, is an error that names it.
+/// Throws, naming the key, where one is missing or has another shape or dtype: a weight, or with training_state a
+/// moment. The parameters need no memory yet, so that a file cannot ask for that of a model which it does not hold.
+void check_checkpoint(const std::string& path, const Parameters& parameters, Content content);
+
+/// Verifies and checks the file, and reads values into reserved parameters.
 void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content);
 
 }  // namespace engine

@@ -184,8 +184,8 @@ void SafetensorsFile::read(const TensorEntry& entry, void* destination) const {
   file_.read_at(header_.data_offset + entry.begin, destination, entry.end - entry.begin);
 }
 
-void SafetensorsFile::read(std::string_view name, kernels::DType dtype, const std::vector<std::int64_t>& shape,
-                           void* destination) const {
+const TensorEntry& SafetensorsFile::at(std::string_view name, kernels::DType dtype,
+                                       const std::vector<std::int64_t>& shape) const {
   const Place place{path(), std::string(name)};
   const TensorEntry* entry = find(name);
   if (entry == nullptr) place.refuse("is not in the file", "list what it holds with `mae inspect`");
@@ -193,7 +193,12 @@ void SafetensorsFile::read(std::string_view name, kernels::DType dtype, const st
     place.refuse(fmt::format("is {} ({}), wanted {} ({})", file_name_of(entry->dtype), fmt::join(entry->shape, ", "),
                              file_name_of(dtype), fmt::join(shape, ", ")),
                  "the file belongs to another model or configuration");
-  read(*entry, destination);
+  return *entry;
+}
+
+void SafetensorsFile::read(std::string_view name, kernels::DType dtype, const std::vector<std::int64_t>& shape,
+                           void* destination) const {
+  read(at(name, dtype, shape), destination);
 }
 
 void write_safetensors(const std::string& path, const Metadata& metadata, const std::vector<TensorToWrite>& tensors,

@@ -48,6 +48,8 @@ class SafetensorsFile {
   /// destination: end - begin bytes.
   void read(const TensorEntry& entry, void* destination) const;
   /// Throws, naming file and tensor, where it is missing or is not of this dtype and shape.
+  const TensorEntry& at(std::string_view name, kernels::DType dtype, const std::vector<std::int64_t>& shape) const;
+  /// The same, and reads it.
   void read(std::string_view name, kernels::DType dtype, const std::vector<std::int64_t>& shape,
             void* destination) const;
 

@@ -25,6 +25,7 @@ Config config_of(const engine::Checkpoint& checkpoint, const std::string& path) 
 
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
   auto model = std::make_unique<Model>(config_of(engine::read_checkpoint(path), path), compute);
+  engine::check_checkpoint(path, model->parameters(), engine::Content::weights);
   model->parameters().reserve(stream, engine::Purpose::inference);
   load_checkpoint(path, stream, model->parameters(), engine::Content::weights);
   return model;

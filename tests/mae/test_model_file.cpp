@@ -1,7 +1,9 @@
 #include "mae/model_file.h"
 
+#include "engine/files.h"
 #include "tests/support/catch.h"
 #include "tests/support/checkpoint_v1.h"
+#include "tests/support/temp_dir.h"
 
 using namespace mae;
 
@@ -22,4 +24,16 @@ TEST_CASE("a model is made from a checkpoint of format version 1") {
     for (std::int64_t i = 0; i < segment.shape.count(); ++i)
       CHECK(values[i] == test::checkpoint_v1_value(segment.name, static_cast<std::size_t>(i)));
   }
+}
+
+TEST_CASE("a checkpoint that says it is of a large model is refused before memory is asked for") {
+  const support::TempDir folder;
+  std::string bytes = engine::read_file(test::checkpoint_v1);
+  const std::string dim = R"("config.dim":"4")", large = R"("config.dim":"65536")";
+  bytes.replace(bytes.find(dim), dim.size(), large);
+  bytes.erase(bytes.find("}}    ") + 2, large.size() - dim.size());  // spaces at the end of the header
+  engine::write_atomically(folder / "large", [&](engine::FileWriter& file) { file.write(bytes); });
+  kernels::Stream stream(kernels::devices().front());
+  CHECK_THROWS_WITH(load_model(stream, folder / "large", kernels::DType::f32),
+                    ContainsSubstring("tensor 'cls_token': is F32 (1, 1, 4), wanted F32 (1, 1, 65536)"));
 }
