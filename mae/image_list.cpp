@@ -16,7 +16,7 @@ namespace mae {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int most_classes = 1 << 20;
+constexpr int most_classes = 1 << 16;  // that numbers can be; a row with a large one must not ask for that many names
 
 /// Counts names that do not exist, to report all in one error.
 class MissingFiles {
@@ -61,7 +61,8 @@ struct Labels {
   std::vector<int> of_row;
 };
 
-/// Whole numbers from 0 are classes themselves; anything else is a name, and names are classes in sorted order.
+/// Whole numbers from 0 to 65535 are classes themselves; with anything else among them all are names, and names are
+/// classes in sorted order.
 Labels labels_of(const Csv& csv, int at, const std::string& where) {
   Labels labels;
   std::set<std::string> names;
@@ -83,7 +84,7 @@ Labels labels_of(const Csv& csv, int at, const std::string& where) {
     labels.classes.assign(names.begin(), names.end());
   }
   std::map<std::string, int> index;
-  for (std::size_t i = 0; i < labels.classes.size(); ++i) index[labels.classes[i]] = static_cast<int>(i);
+  for (const std::string& name : names) index.emplace(name, static_cast<int>(index.size()));
   for (std::size_t row = 0; row < csv.rows.size(); ++row) {
     const std::string& text = field(csv, row, at);
     labels.of_row.push_back(numbers ? *engine::parse_number<int>(text) : index[text]);

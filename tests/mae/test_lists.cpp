@@ -80,6 +80,10 @@ TEST_CASE("a table: labels by name or number, splits") {
   write_text(path, "path,class\n3.png,10\n4.png,2\n");
   const Dataset numbered = open_dataset(path);
   CHECK((numbered.classes.size() == 11 && numbered.label(0) == 10 && numbered.label(1) == 2));
+  write_text(path, "path,label\n3.png,811544\n4.png,5\n");  // too large for a class: a name, and not 811545 of them
+  const Dataset named = open_dataset(path);
+  CHECK(named.classes == std::vector<std::string>{"5", "811544"});
+  CHECK((named.label(0) == 1 && named.label(1) == 0));
   CHECK(!has_test_split(path));
   CHECK_THROWS_WITH(open_dataset(path + ":test"), ContainsSubstring("no rows of the test split"));
   write_text(path, "path\n3.png\n4.png\n");
