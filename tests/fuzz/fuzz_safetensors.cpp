@@ -1,8 +1,9 @@
-// Header and data of a checkpoint, as verify_checkpoint reads them.
+// Header, data and checksum of a checkpoint, as verify_checkpoint reads them.
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
+#include "engine/checksum.h"
 #include "engine/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/memory_file.h"
@@ -11,6 +12,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const fuzz::MemoryFile input(data, size);
   return fuzz::attempt([&] {
     const engine::SafetensorsFile file(input.path());
+    engine::checksum_holds(file.file());
     std::vector<std::byte> bytes;
     for (const engine::TensorEntry& entry : file.header().tensors) {
       bytes.resize(entry.end - entry.begin);

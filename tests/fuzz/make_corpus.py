@@ -52,6 +52,8 @@ def safetensors_files():
         },
         noise(108, 2),
     )
+    summed = safetensors({"__metadata__": {"crc32": "00000000"}, "a": tensor("F32", [2], 0, 8)}, noise(8, 3))
+    yield "summed", summed.replace(b"00000000", b"%08x" % zlib.crc32(summed), 1)
     yield "unicode", safetensors({"é\n": tensor("F64", [1, 1, 1, 1, 1, 1, 1, 1], 0, 8)}, noise(8, 3))
 
 
