@@ -39,6 +39,8 @@ namespace cpu {
 extern const Rows<MaskRanks> mask_ranks;
 /// The rule itself, for L keys of one sample: rank and ids as above. ids may be the memory of keys.
 void rank_by_keys(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids);
+/// The same with vectors.
+void rank_by_keys_fast(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids);
 }  // namespace cpu
 
 }  // namespace kernels

@@ -9,24 +9,18 @@
 
 namespace kernels::cpu {
 
-void rank_by_keys(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids) {
-  for (std::int64_t l = 0; l < L; ++l) {
-    std::int32_t smaller = 0;
-    for (std::int64_t j = 0; j < l; ++j) smaller += keys[j] <= keys[l];
-    for (std::int64_t j = l + 1; j < L; ++j) smaller += keys[j] < keys[l];
-    rank[l] = smaller;
-  }
+namespace {
+
+void invert(const std::int32_t* rank, std::int64_t L, std::int32_t* ids) {
   for (std::int64_t l = 0; l < L; ++l) ids[rank[l]] = static_cast<std::int32_t>(l);
 }
-
-namespace {
 
 constexpr std::int64_t group = 8;  // patches that are ranked side by side
 using Keys = std::uint32_t __attribute__((vector_size(group * 4)));
 
 // The ranks of rank_by_keys, for a group of patches at a time. What decides between equal keys is split off: patches
 // before the group win them, patches behind it lose them, and within the group the index is compared.
-MAE_VECTOR void rank_by_keys_fast(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank) {
+MAE_VECTOR void rank_groups(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank) {
   const Keys index{0, 1, 2, 3, 4, 5, 6, 7};
   for (std::int64_t begin = 0; begin < L; begin += group) {
     const std::int64_t count = std::min(group, L - begin);
@@ -43,9 +37,24 @@ MAE_VECTOR void rank_by_keys_fast(const std::uint32_t* keys, std::int64_t L, std
   }
 }
 
-void invert(const std::int32_t* rank, std::int64_t L, std::int32_t* ids) {
-  for (std::int64_t l = 0; l < L; ++l) ids[rank[l]] = static_cast<std::int32_t>(l);
+}  // namespace
+
+void rank_by_keys(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids) {
+  for (std::int64_t l = 0; l < L; ++l) {
+    std::int32_t smaller = 0;
+    for (std::int64_t j = 0; j < l; ++j) smaller += keys[j] <= keys[l];
+    for (std::int64_t j = l + 1; j < L; ++j) smaller += keys[j] < keys[l];
+    rank[l] = smaller;
+  }
+  invert(rank, L, ids);
 }
+
+void rank_by_keys_fast(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids) {
+  rank_groups(keys, L, rank);
+  invert(rank, L, ids);
+}
+
+namespace {
 
 template <class RankByKeys>
 void rank_sample(const MaskRanks& a, std::int64_t b, RankByKeys rank_by) {
@@ -66,11 +75,7 @@ void mask_ranks_reference(Stream&, const MaskRanks& a, void*) {
 }
 
 void mask_ranks_fast(Stream&, const MaskRanks& a, void*) {
-  const auto rank_by = [](const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids) {
-    rank_by_keys_fast(keys, L, rank);
-    invert(rank, L, ids);
-  };
-  parallel_for(a.rank.rows(), [&](std::int64_t b) { rank_sample(a, b, rank_by); });
+  parallel_for(a.rank.rows(), [&](std::int64_t b) { rank_sample(a, b, rank_by_keys_fast); });
 }
 
 constexpr Variant<MaskRanks> rows[] = {

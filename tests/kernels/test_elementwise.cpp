@@ -1,4 +1,6 @@
+#include <cstring>
 #include "kernels/cases/elementwise.h"
+
 #include "tests/support/threads.h"
 
 using namespace kernels;
@@ -29,6 +31,26 @@ TEST_CASE("cast to bf16 rounds to nearest even, and back again is exact") {
     CHECK(back[i] == rounded[i]);
     CHECK(std::signbit(back[i]) == std::signbit(rounded[i]));
   }
+}
+
+TEST_CASE("cast's fast row has the reference's bits for ties, NaN and all exponents") {
+  std::vector<float> source;
+  for (std::uint32_t upper = 0; upper < 0x10000; upper += 3) {
+    for (const std::uint32_t lower : {0u, 1u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+      const std::uint32_t word = upper << 16 | lower;
+      std::memcpy(&source.emplace_back(), &word, 4);
+    }
+  }
+  const Shape shape{static_cast<std::int64_t>(source.size())};
+  std::vector<bf16> fast(source.size()), reference(source.size());
+  Stream stream(devices().front());
+  const auto narrow = [&](std::vector<bf16>& to, const char* row) {
+    launch(stream, Cast{.x = view_of(source.data(), DType::f32, shape), .out = view_of(to.data(), DType::bf16, shape)},
+           row);
+  };
+  narrow(fast, "fast");
+  narrow(reference, "reference");
+  CHECK(std::memcmp(fast.data(), reference.data(), fast.size() * sizeof(bf16)) == 0);
 }
 
 TEST_CASE("accumulate adds to what is there") {

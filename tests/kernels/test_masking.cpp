@@ -73,10 +73,24 @@ TEST_CASE("the mask of seed 0, sample 5, epoch 2 never changes") {
 
 TEST_CASE("equal keys are ranked by their index") {
   const std::uint32_t keys[] = {7, 3, 7, 0xffffffffu, 3, 7, 0, 0xffffffffu};
-  std::vector<std::int32_t> rank(8), ids(8);
-  cpu::rank_by_keys(keys, 8, rank.data(), ids.data());
-  CHECK(rank == std::vector<std::int32_t>{3, 1, 4, 6, 2, 5, 0, 7});
-  CHECK(ids == std::vector<std::int32_t>{6, 1, 4, 0, 2, 5, 3, 7});
+  for (const auto rank_by : {cpu::rank_by_keys, cpu::rank_by_keys_fast}) {
+    std::vector<std::int32_t> rank(8), ids(8);
+    rank_by(keys, 8, rank.data(), ids.data());
+    CHECK(rank == std::vector<std::int32_t>{3, 1, 4, 6, 2, 5, 0, 7});
+    CHECK(ids == std::vector<std::int32_t>{6, 1, 4, 0, 2, 5, 3, 7});
+  }
+}
+
+TEST_CASE("equal keys before, inside and behind a group of vectors are ranked by their index") {
+  for (std::uint32_t L = 1; L < 70; ++L) {
+    std::vector<std::uint32_t> keys(L);
+    for (std::uint32_t l = 0; l < L; ++l) keys[l] = (l * 2654435761u >> 16) % 5 * 0x3fffffffu;  // above 2^31, too
+    std::vector<std::int32_t> rank(L), ids(L), fast_rank(L), fast_ids(L);
+    cpu::rank_by_keys(keys.data(), L, rank.data(), ids.data());
+    cpu::rank_by_keys_fast(keys.data(), L, fast_rank.data(), fast_ids.data());
+    CHECK(fast_rank == rank);
+    CHECK(fast_ids == ids);
+  }
 }
 
 TEST_CASE("a sample's mask depends on its index and the epoch, not on its place or the batch") {

@@ -1,5 +1,5 @@
 #include "kernels/cases/tokens.h"
-#include "tests/support/battery.h"
+#include "tests/support/threads.h"
 
 using namespace kernels;
 
@@ -98,6 +98,16 @@ TEST_CASE("scatter puts kept tokens back and mask tokens elsewhere") {
          TokenScatterBackward{
              .dout = tokens(dout), .rank = tiny.ranks(), .ids = tiny.kept_ids(), .dmask_token = table(alone)});
   CHECK(alone == dmask);
+}
+
+TEST_CASE("sums over samples have the same bits with any number of threads") {
+  const Dims d("B=7 K=5 L=11 C=1100");
+  for (const char* row : {"fast", "reference"}) {
+    for (const DType t : {DType::f32, DType::bf16}) {
+      test::check_threads(Case<TokenEmbedBackward>::make(d, t)[0], row);
+      test::check_threads(Case<TokenScatterBackward>::make(d, t)[0], row);
+    }
+  }
 }
 
 TEST_CASE("token kernels refuse what does not fit") {
