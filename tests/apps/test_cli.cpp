@@ -120,7 +120,7 @@ TEST_CASE("a forced row must exist on the device") {
   CHECK(refusal("layernorm_forward=reference") == "forced reference");
   CHECK(refusal("layernorm_forward=slow") ==
         "error: layernorm_forward has no row \"slow\" on cpu\nwhere: --row layernorm_forward=slow\n"
-        "try: one of fast, reference\n");
+        "try: one of fast, widened, reference\n");
   CHECK(refusal("layernorm_forwad=fast") ==
         "error: there is no kernel \"layernorm_forwad\"\nwhere: --row layernorm_forwad=fast\n"
         "try: layernorm_forward=fast\n");
