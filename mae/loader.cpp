@@ -92,7 +92,8 @@ Batch Loader::get(std::int64_t step) {
     slots_.pop_front();
   }
   wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (slot->error) std::rethrow_exception(slot->error);
+  // out of the slot, which a worker may be the last to let go of: an exception has one thread at a time
+  if (const std::exception_ptr error = std::exchange(slot->error, nullptr)) std::rethrow_exception(error);
   count_damaged(*slot);
   return std::move(slot->batch);
 }
@@ -173,7 +174,7 @@ void Loader::fill(Slot& slot, std::int64_t begin, std::int64_t end) {
   }
   const std::lock_guard lock(mutex_);
   if (error && (!slot.error || i < slot.error_at)) {
-    slot.error = error;
+    slot.error = std::move(error);
     slot.error_at = i;
   }
   slot.damaged.insert(slot.damaged.end(), damaged.begin(), damaged.end());
