@@ -2,6 +2,7 @@
 find_package(Catch2 REQUIRED)
 add_library(catch_main OBJECT tests/support/catch_main.cpp)  # compiled once, without sanitizers: the slowest file of all
 target_link_libraries(catch_main PUBLIC Catch2::Catch2)
+target_compile_definitions(catch_main PUBLIC MAE_CATCH2=${Catch2_VERSION_MAJOR})
 target_compile_options(catch_main PRIVATE -std=c++20)  # Catch's std::byte printer exists from C++17 on
 
 set(catch_flags "-#")
@@ -19,11 +20,11 @@ function(mae_tests layer)
   if(NOT sources)
     return()
   endif()
-  add_executable(test_${layer} ${sources} $<TARGET_OBJECTS:catch_main>)
+  add_executable(test_${layer} ${sources})
   file(GLOB helpers CONFIGURE_DEPENDS tests/support/*.cpp)
   list(FILTER helpers EXCLUDE REGEX "catch_main|mae_faults")
   target_sources(test_${layer} PRIVATE ${helpers})
-  target_link_libraries(test_${layer} PRIVATE mae_flags ${ARG_LINKS} Catch2::Catch2)
+  target_link_libraries(test_${layer} PRIVATE mae_flags ${ARG_LINKS} catch_main)
   target_compile_definitions(test_${layer} PRIVATE MAE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MAE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(source IN LISTS sources)
     get_filename_component(file ${source} NAME_WE)

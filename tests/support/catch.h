@@ -1,7 +1,7 @@
-// Catch2, version 2 or 3, under one name.
+// Catch2, version 2 or 3 as tests.cmake found it, under one name.
 #pragma once
 
-#if __has_include(<catch2/catch_all.hpp>)
+#if MAE_CATCH2 >= 3
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
