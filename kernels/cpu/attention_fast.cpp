@@ -109,9 +109,11 @@ MAE_VECTOR void transpose_rows(ConstRows from, float scale, float* to, const Pla
 MAE_VECTOR void softmax_rows(float* s, std::int64_t rows, float* lse, const Plan& plan) {
   for (std::int64_t r = 0; r < rows; ++r, s += plan.tp) {
     for (std::int64_t j = plan.T; j < plan.tp; ++j) s[j] = -1e30f;  // whole vectors below: adds nothing to the sum
-    Lanes highest = lanes_at(s);
-    for (std::int64_t j = lanes; j < plan.tp; j += lanes)
-      highest = lanes_at(s + j) > highest ? lanes_at(s + j) : highest;
+    Lanes highest = load(s);
+    for (std::int64_t j = lanes; j < plan.tp; j += lanes) {
+      const Lanes next = load(s + j);
+      highest = next > highest ? next : highest;
+    }
     float most = highest[0], sum = 0;
     for (int i = 1; i < lanes; ++i) most = highest[i] > most ? highest[i] : most;
 #pragma omp simd reduction(+ : sum)

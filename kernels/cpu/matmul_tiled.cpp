@@ -56,7 +56,7 @@ MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::
   for (std::int64_t i = 0; i < rows; i += tile_rows, to += depth * tile_rows) {
     const float* from = s.a.row<float>(k) + m + i;
     if (i + lanes <= rows) {  // whole vectors: the two elements too many are overwritten by what comes next
-      for (std::int64_t j = 0; j < depth; ++j, from += s.a.row_stride) lanes_at(to + j * tile_rows) = lanes_at(from);
+      for (std::int64_t j = 0; j < depth; ++j, from += s.a.row_stride) store(to + j * tile_rows, load(from));
       continue;
     }
     const std::int64_t count = std::min(tile_rows, rows - i);
@@ -77,7 +77,7 @@ MAE_VECTOR void pack_b(const MatMul& s, std::int64_t k, std::int64_t depth, std:
     const float* from = s.b.row<float>(k) + n + j;
     for (std::int64_t i = 0; i < depth; ++i, from += s.b.row_stride) {
       if (width == tile_columns) {
-        for (std::int64_t x = 0; x < tile_columns; x += lanes) lanes_at(to + i * tile_columns + x) = lanes_at(from + x);
+        for (std::int64_t x = 0; x < tile_columns; x += lanes) store(to + i * tile_columns + x, load(from + x));
       } else {
         std::copy_n(from, width, to + i * tile_columns);
       }

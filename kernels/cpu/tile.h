@@ -4,11 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 namespace kernels::cpu {
 
 inline constexpr std::int64_t tile_rows = 6, tile_columns = 16, lanes = 8;
-using Lanes = float __attribute__((vector_size(32), aligned(4), may_alias));
+using Lanes = float __attribute__((vector_size(32)));
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
@@ -25,8 +26,13 @@ struct Product {
   const float* bias;  // (n) added to it; null: none
 };
 
-inline const Lanes& lanes_at(const float* p) { return *reinterpret_cast<const Lanes*>(p); }
-inline Lanes& lanes_at(float* p) { return *reinterpret_cast<Lanes*>(p); }
+// From and to any address of a float. A reference to a type of less alignment would not do: clang forgets it.
+[[gnu::always_inline]] inline Lanes load(const float* from) {
+  Lanes v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+[[gnu::always_inline]] inline void store(float* to, Lanes v) { std::memcpy(to, &v, sizeof v); }
 
 template <int rows, int vectors>
 [[gnu::always_inline]] inline void product_tile(const Product& p, std::int64_t i, std::int64_t j) {
@@ -34,20 +40,20 @@ template <int rows, int vectors>
   for (int r = 0; r < rows; ++r) {
     for (int v = 0; v < vectors; ++v) {
       const std::int64_t column = j + v * lanes;
-      sum[r][v] = p.start ? lanes_at(p.start + (i + r) * p.start_row + column) : Lanes{};
-      if (p.bias) sum[r][v] += lanes_at(p.bias + column);
+      sum[r][v] = p.start ? load(p.start + (i + r) * p.start_row + column) : Lanes{};
+      if (p.bias) sum[r][v] += load(p.bias + column);
     }
   }
   const float *a = p.a + i * p.a_row, *b = p.b + j;
   for (std::int64_t k = 0; k < p.k; ++k, a += p.a_k, b += p.b_row) {
     Lanes row[vectors];
-    for (int v = 0; v < vectors; ++v) row[v] = lanes_at(b + v * lanes);
+    for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes);
     for (int r = 0; r < rows; ++r) {
       for (int v = 0; v < vectors; ++v) sum[r][v] += a[r * p.a_row] * row[v];
     }
   }
   for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v) lanes_at(p.c + (i + r) * p.c_row + j + v * lanes) = sum[r][v];
+    for (int v = 0; v < vectors; ++v) store(p.c + (i + r) * p.c_row + j + v * lanes, sum[r][v]);
   }
 }
 
@@ -88,7 +94,7 @@ template <int vectors>
 [[gnu::always_inline]] inline void transpose_8x8(const float* from, std::int64_t from_row, std::int64_t rows,
                                                  float scale, float* to, std::int64_t to_row) {
   Lanes r[8], pairs[8], fours[8];
-  for (int i = 0; i < 8; ++i) r[i] = i < rows ? scale * lanes_at(from + i * from_row) : Lanes{};
+  for (int i = 0; i < 8; ++i) r[i] = i < rows ? scale * load(from + i * from_row) : Lanes{};
   for (int i = 0; i < 8; i += 2) {
     pairs[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
     pairs[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
@@ -100,8 +106,8 @@ template <int vectors>
     }
   }
   for (int i = 0; i < 4; ++i) {
-    lanes_at(to + i * to_row) = __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    lanes_at(to + (i + 4) * to_row) = __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    store(to + i * to_row, __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+    store(to + (i + 4) * to_row, __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
   }
 }
 
