@@ -24,7 +24,7 @@ void add_data_options(OptionTable& options, DataOptions& data) {
       .add(
           "data", data.data,
           "training images: a folder of images, a list of files (*.txt, *.csv), or a file or folder in IDX or CIFAR-10 "
-          "format; DIR:test is the other split")
+          "format; DIR:val and DIR:test are other splits")
       .shown_as("PATH")
       .must_be_given();
   options
@@ -60,8 +60,8 @@ mae::Dataset open_validation_data(const DataOptions& options, const mae::Config&
   const std::size_t colon = options.data.rfind(":train");
   const bool says_train = colon != std::string::npos && colon + 6 == options.data.size();
   const std::string folder = says_train ? options.data.substr(0, colon) : options.data;
-  if (!mae::has_test_split(folder)) return {};
-  return open_for(folder + ":test", options, config);
+  const std::vector<std::string> others = mae::other_splits(folder);
+  return others.empty() ? mae::Dataset{} : open_for(folder + ":" + others.front(), options, config);
 }
 
 mae::Dataset require_validation_data(const DataOptions& options, const mae::Config& config) {

@@ -132,7 +132,8 @@ void print_report(const DataReport& r) {
   const std::vector<ClassCount> counts = class_counts(r.data);
   std::vector<std::vector<std::string>> rows{
       {"data", r.data.path}, {"format", r.data.format}, {"images", images_text(r)}, {"classes", classes_text(counts)}};
-  if (mae::has_test_split(r.data.path)) rows.insert(rows.begin() + 1, {"split", "training; PATH:test is the other"});
+  if (const auto others = mae::other_splits(r.data.path); !others.empty())
+    rows.insert(rows.begin() + 1, {"split", fmt::format("training; beside it PATH:{}", fmt::join(others, ", PATH:"))});
   if (r.survey.images > 0) {
     rows.push_back({"size", sizes_text(r.survey)});
     rows.push_back({"pixels", fmt::format("{} channel{} of {}, values {:g} to {:g}", r.data.channels,

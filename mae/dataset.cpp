@@ -7,6 +7,7 @@
 
 #include "kernels/core/check.h"
 #include "mae/dataset_formats.h"
+#include "mae/file_table.h"
 
 namespace mae {
 namespace fs = std::filesystem;
@@ -25,12 +26,52 @@ Request parse(const std::string& text) {
   if (colon == std::string::npos || fs::exists(request.path)) return request;
   const std::string split = text.substr(colon + 1);
   if (split != "train" && split != "test" && split != "val") return request;
-  return {.path = text.substr(0, colon), .split = split == "train" ? Split::train : Split::test, .said = true};
+  return {.path = text.substr(0, colon),
+          .split = split == "train" ? Split::train
+                   : split == "val" ? Split::val
+                                    : Split::test,
+          .said = true};
 }
 
 [[noreturn]] void no_such_split(const Request& request) {
-  throw kernels::Error(std::string("has no ") + (request.split == Split::train ? "training" : "test") + " split",
-                       request.path.string(), "name the split that is there: DIR:train or DIR:test");
+  throw kernels::Error(std::string("has no split ") + split_names[static_cast<int>(request.split)],
+                       request.path.string(), "the folder alone, or the split that is there: `mae data` says which");
+}
+
+/// Of DIR/train, DIR/val and DIR/test. A folder `train` alone beside others with images is a class, of vehicles.
+std::set<Split> split_folders(const fs::path& folder) {
+  std::set<Split> there;
+  for (const Split split : {Split::train, Split::val, Split::test}) {
+    if (fs::is_directory(folder / split_names[static_cast<int>(split)])) there.insert(split);
+  }
+  if (there.count(Split::train) == 0) return {};
+  if (there.size() > 1) return there;
+  const std::vector<std::string> names = folder_names(folder);
+  const bool among_classes = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    return name != split_names[0] && holds_images(folder / name);
+  });
+  return among_classes ? std::set<Split>{} : there;
+}
+
+/// IDX files of a folder: of the training split and of the other.
+std::vector<fs::path> idx_files(const fs::path& folder, const char* start) {
+  std::vector<fs::path> found = entries(folder, start, "");
+  std::erase_if(found, [](const fs::path& path) { return is_image_name(path); });
+  return found;
+}
+
+struct CifarFiles {
+  std::vector<fs::path> train, test;
+};
+
+CifarFiles cifar_files(const fs::path& folder) {
+  CifarFiles files{entries(folder, "data_batch_", ".bin"), entries(folder, "test_batch", ".bin")};
+  const auto one = [&](const char* name) {
+    return fs::is_regular_file(folder / name) ? std::vector{folder / name} : std::vector<fs::path>{};
+  };
+  if (files.train.empty()) files.train = one("train.bin");
+  if (files.test.empty()) files.test = one("test.bin");
+  return files;
 }
 
 Dataset open_file(const Request& request, const std::string& text, const Reading& reading) {
@@ -55,27 +96,24 @@ Dataset open_folder(const Request& request, const Reading& reading) {
   const fs::path& folder = request.path;
   const bool train = request.split == Split::train;
 
-  const auto idx_train = entries(folder, "train-images", ""), idx_test = entries(folder, "t10k-images", "");
+  const auto idx_train = idx_files(folder, "train-images"), idx_test = idx_files(folder, "t10k-images");
   if (!idx_train.empty() || !idx_test.empty()) {
     const auto& files = train ? idx_train : idx_test;
     if (files.empty()) no_such_split(request);
     return open_idx(files.front());
   }
 
-  auto cifar_train = entries(folder, "data_batch_", ".bin"), cifar_test = entries(folder, "test_batch", ".bin");
-  if (cifar_train.empty()) cifar_train = entries(folder, "train.bin", "");
-  if (cifar_test.empty()) cifar_test = entries(folder, "test.bin", "");
-  if (!cifar_train.empty() || !cifar_test.empty()) {
-    const auto& files = train ? cifar_train : cifar_test;
+  const CifarFiles cifar = cifar_files(folder);
+  if (!cifar.train.empty() || !cifar.test.empty()) {
+    const auto& files = train ? cifar.train : cifar.test;
     if (files.empty()) no_such_split(request);
     return open_cifar10(files);
   }
 
-  if (fs::is_directory(folder / "train")) {
-    for (const char* name : {train ? "train" : "val", train ? "train" : "test"}) {
-      if (fs::is_directory(folder / name)) return open_image_folder(folder / name, reading);
-    }
-    no_such_split(request);
+  if (const std::set<Split> there = split_folders(folder); !there.empty()) {
+    const Split split = split_among(there, request.split);
+    if (there.count(split) == 0) no_such_split(request);
+    return open_image_folder(folder / split_names[static_cast<int>(split)], reading);
   }
   if (request.said) no_such_split(request);
   return open_image_folder(folder, reading);
@@ -131,13 +169,26 @@ std::uint64_t checksum(std::span<const std::byte> bytes) {
   return crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
 }
 
-bool has_test_split(const std::string& text) {
+Split split_among(const std::set<Split>& there, Split wanted) {
+  if (wanted == Split::train || there.count(wanted) == 1) return wanted;
+  const Split other = wanted == Split::val ? Split::test : Split::val;
+  return there.count(other) == 1 ? other : wanted;
+}
+
+std::vector<std::string> other_splits(const std::string& text) {
   const fs::path path = text;
-  if (path.extension() == ".csv" && fs::is_regular_file(path)) return csv_has_test_split(path);
-  if (!fs::is_directory(path)) return false;
-  if (!entries(path, "t10k-images", "").empty() || !entries(path, "test_batch", ".bin").empty()) return true;
-  if (!entries(path, "train.bin", "").empty() && !entries(path, "test.bin", "").empty()) return true;
-  return fs::is_directory(path / "train") && (fs::is_directory(path / "val") || fs::is_directory(path / "test"));
+  std::set<Split> there;
+  if (fs::is_directory(path)) {
+    if (!idx_files(path, "t10k-images").empty() || !cifar_files(path).test.empty()) return {"test"};
+    there = split_folders(path);
+  } else if (path.extension() == ".csv" && fs::is_regular_file(path)) {
+    there = splits_of_csv(path);
+  }
+  std::vector<std::string> names;
+  for (const Split split : there) {
+    if (split != Split::train) names.emplace_back(split_names[static_cast<int>(split)]);
+  }
+  return names;
 }
 
 }  // namespace mae

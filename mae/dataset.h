@@ -5,14 +5,13 @@
 //   CIFAR-10       a file of 3073-byte records (label, 1024 R, 1024 G, 1024 B), or a folder with data_batch_*.bin and
 //                  test_batch.bin, or with train.bin and test.bin
 //   image folder   JPEG, PNG and .npy files: DIR/<class>/**/<file>, labels in the order of the class names; where
-//   images
-//                  also lie beside the folders, all of them, without labels
+//                  images also lie beside the folders, all of them, without labels
 //   image list     *.txt, one path a line, no labels; # begins a comment line
 //   image table    *.csv with a column path and, where wanted, label and split
 //
-// Where both splits lie in one folder (also DIR/train and DIR/val or DIR/test), `DIR` and `DIR:train` are the training
-// split and `DIR:test` or `DIR:val` the other; so it is for a table with a column split. IDX and CIFAR-10 are held in
-// memory; a folder holds only the names.
+// Where splits lie in one folder (also DIR/train and DIR/val or DIR/test), `DIR` and `DIR:train` are the training split
+// and `DIR:val` and `DIR:test` the others; so it is for a table with a column split. Where there is only one other, it
+// goes by both names. IDX and CIFAR-10 are held in memory; a folder holds only the names.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +57,7 @@ std::string name_of(const Dataset& data, std::int64_t sample);
 /// others.
 Dataset open_dataset(const std::string& path, const Reading& reading = {});
 
-/// Whether `path` + ":test" would find a test split, in a folder or a table.
-bool has_test_split(const std::string& path);
+/// The splits "val" and "test" that lie beside a training split: `path` + ":val" finds the one. Empty for most data.
+std::vector<std::string> other_splits(const std::string& path);
 
 }  // namespace mae

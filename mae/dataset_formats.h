@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string_view>
 
 #include "mae/dataset.h"
@@ -18,15 +19,23 @@ inline constexpr const char* folder_format = "image folder";
 
 Dataset open_image_folder(const std::filesystem::path& folder, const Reading& reading);
 
+/// The folders in a folder, hidden ones left out, sorted.
+std::vector<std::string> folder_names(const std::filesystem::path& folder);
+bool holds_images(const std::filesystem::path& folder);  // in it or below
+
 /// One path a line; empty lines and those that begin with # are passed over. No labels.
 Dataset open_image_list(const std::filesystem::path& list, const Reading& reading);
 
-enum class Split { train, test };
+enum class Split { train, val, test };
+inline constexpr const char* split_names[] = {"train", "val", "test"};
 
-/// A table with the column path (or file, filename, image), and label (or class) and split where wanted. Rows of the
-/// split val count as test; a table without the column is a training split.
+/// Which split a request for `wanted` means: where one of val and test is missing, the other goes by both names.
+Split split_among(const std::set<Split>& there, Split wanted);
+
+/// A table with the column path (or file, filename, image), and label (or class) and split where wanted: train, val
+/// (valid, validation) or test, in any case. A table without that column is a training split.
 Dataset open_image_csv(const std::filesystem::path& table, Split split, const Reading& reading);
-bool csv_has_test_split(const std::filesystem::path& table);
+std::set<Split> splits_of_csv(const std::filesystem::path& table);
 
 /// Entries of a folder whose names start and end so, sorted by name.
 std::vector<std::filesystem::path> entries(const std::filesystem::path& folder, std::string_view start,

@@ -47,13 +47,17 @@ Found files_in(const fs::path& folder, const fs::path& root, bool deep) {
       inside.push_back(here);
     } else if (!is_image_name(entry->path())) {
       ++found.left_out[kind_of(entry->path())];
-    } else if (entry->is_regular_file()) {
+    } else if (entry->is_regular_file() || !entry->exists()) {  // a link to nothing is an image that cannot be read
       found.images.push_back(entry->path().lexically_relative(root).generic_string());
+    } else {
+      ++found.left_out["no regular file"];
     }
   }
   std::sort(found.images.begin(), found.images.end());
   return found;
 }
+
+}  // namespace
 
 std::vector<std::string> folder_names(const fs::path& folder) {
   std::vector<std::string> names;
@@ -65,7 +69,10 @@ std::vector<std::string> folder_names(const fs::path& folder) {
   return names;
 }
 
-}  // namespace
+bool holds_images(const fs::path& folder) {
+  const auto images = fs::recursive_directory_iterator(folder);
+  return std::any_of(begin(images), end(images), [](const auto& entry) { return is_image_name(entry.path()); });
+}
 
 Dataset open_image_folder(const fs::path& folder, const Reading& reading) {
   Found loose = files_in(folder, folder, false);

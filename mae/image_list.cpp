@@ -1,6 +1,7 @@
 // Images named by a file: FILE.txt, one path a line; or FILE.csv with a header, the columns path, and, where wanted,
 // label and split. Paths are relative to the folder of the list, or absolute.
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <optional>
 #include <set>
@@ -32,7 +33,7 @@ class MissingFiles {
   void refuse_if_any(std::int64_t files) const {
     if (count_ == 0) return;
     throw kernels::Error(
-        std::to_string(count_) + " of " + std::to_string(files) + " files do not exist; the first: " + first_,
+        std::to_string(count_) + " of " + std::to_string(files) + " names are no files; the first: " + first_,
         list_.string() + ":" + std::to_string(line_), "paths are relative to the folder of the list, or absolute");
   }
 
@@ -92,7 +93,22 @@ Labels labels_of(const Csv& csv, int at, const std::string& where) {
   return labels;
 }
 
-bool is_test(const std::string& split) { return split == "test" || split == "val"; }
+Split split_of(const Csv& csv, std::size_t row, int at, const std::string& where) {
+  if (at < 0) return Split::train;
+  std::string name = field(csv, row, at);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (name == "train" || name == "training") return Split::train;
+  if (name == "val" || name == "valid" || name == "validation") return Split::val;
+  if (name == "test") return Split::test;
+  throw kernels::Error("the split \"" + field(csv, row, at) + "\" is not known",
+                       where + ":" + std::to_string(csv.lines[row]), "train, val or test; without the column: train");
+}
+
+std::set<Split> splits_of(const Csv& csv, int at, const std::string& where) {
+  std::set<Split> there;
+  for (std::size_t row = 0; row < csv.rows.size(); ++row) there.insert(split_of(csv, row, at, where));
+  return there;
+}
 
 }  // namespace
 
@@ -101,12 +117,16 @@ Dataset open_image_list(const fs::path& list, const Reading& reading) {
   MissingFiles missing(list);
   const std::string text = engine::read_file(list.string());
   int line = 0;
-  for (std::size_t begin = 0; begin < text.size(); ++line) {
+  for (std::size_t begin = text.starts_with("\xef\xbb\xbf") ? 3 : 0; begin < text.size(); ++line) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     std::string_view name = std::string_view(text).substr(begin, end - begin);
     begin = end + 1;
     if (name.ends_with('\r')) name.remove_suffix(1);
     if (name.empty() || name.starts_with('#')) continue;
+    if (name.find('\0') != std::string_view::npos) {
+      throw kernels::Error("a name with a NUL byte in it", list.string() + ":" + std::to_string(line + 1),
+                           "one path a line: find -print, not -print0");
+    }
     table.add(name, -1);
     missing.check(table, line + 1);
   }
@@ -127,25 +147,23 @@ Dataset open_image_csv(const fs::path& path, Split split, const Reading& reading
   if (label >= 0) labels = labels_of(csv, label, where);
   FileTable table(path.parent_path());
   MissingFiles missing(path);
+  const Split wanted = split_among(splits_of(csv, part, where), split);
   for (std::size_t row = 0; row < csv.rows.size(); ++row) {
-    const bool test = part >= 0 && is_test(field(csv, row, part));
-    if (test != (split == Split::test)) continue;
+    if (split_of(csv, row, part, where) != wanted) continue;
     table.add(field(csv, row, name), label >= 0 ? labels.of_row[row] : -1);
     missing.check(table, csv.lines[row]);
   }
   if (table.size() == 0) {
-    throw kernels::Error(split == Split::test ? "has no rows of the test split" : "has no rows of the training split",
-                         where, "rows of that split: train, val or test in the column split");
+    throw kernels::Error(std::string("has no rows of the split ") + split_names[static_cast<int>(split)], where,
+                         "rows with that in a column split");
   }
   missing.refuse_if_any(table.size());
   return dataset_of(std::move(table), "image table", reading, std::move(labels.classes));
 }
 
-bool csv_has_test_split(const fs::path& path) {
+std::set<Split> splits_of_csv(const fs::path& path) {
   const Csv csv = parse_csv(engine::read_file(path.string()), path.string());
-  const int part = column(csv, {"split"});
-  return part >= 0 && std::any_of(csv.rows.begin(), csv.rows.end(),
-                                  [&](const auto& row) { return is_test(row[static_cast<std::size_t>(part)]); });
+  return splits_of(csv, column(csv, {"split"}), path.string());
 }
 
 }  // namespace mae

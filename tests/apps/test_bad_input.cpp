@@ -186,7 +186,7 @@ TEST_CASE("a table that names files which are not there") {
   const std::string table = folder.file("images.csv"), run = folder.file("run");
   write_image(folder.file("a.png"), 1);
   write(table, "path,label\na.png,0\nb.png,1\nsub/c.png,1\n");
-  check_refused(test::pretrain_words(table, run), apps::bad_input, "2 of 3 files do not exist; the first: ");
+  check_refused(test::pretrain_words(table, run), apps::bad_input, "2 of 3 names are no files; the first: ");
   check_refused(test::pretrain_words(table, run), apps::bad_input, table + ":3");
   CHECK(!fs::exists(run));
 }

@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   for (const std::string& path : {table, list})
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
-  fuzz::attempt([&] { mae::csv_has_test_split(table); });
+  fuzz::attempt([&] { mae::splits_of_csv(table); });
   fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::train, {})); });
-  fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::test, {})); });
+  fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::val, {})); });
   return fuzz::attempt([&] { read(mae::open_image_list(list, {})); });
 }

@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -213,6 +214,36 @@ TEST_CASE("image folder: classes in the order of their names") {
   CHECK((flat.size == 1 && flat.label(0) == -1 && flat.classes.empty()));
 }
 
+TEST_CASE("image folder: train, val and test are three splits, and a class may be called train") {
+  const TempDir dir;
+  write_file(dir / "splits/train/a/1.png", png_bytes(dir, 6, 5, 3, 1));
+  std::filesystem::create_directory(dir / "splits/annotations");
+  CHECK(open_dataset(dir / "splits").classes == std::vector<std::string>{"a"});
+  write_file(dir / "splits/val/a/1.png", png_bytes(dir, 7, 5, 3, 1));
+  write_file(dir / "splits/test/a/1.png", png_bytes(dir, 8, 5, 3, 1));
+  CHECK(open_dataset(dir / "splits").image(0).height == 6);
+  CHECK(open_dataset(dir / "splits:val").image(0).height == 7);
+  CHECK(open_dataset(dir / "splits:test").image(0).height == 8);
+  CHECK(other_splits(dir / "splits") == std::vector<std::string>{"val", "test"});
+
+  for (const char* name : {"bus", "car", "train"})
+    write_file(dir / ("vehicles/" + std::string(name) + "/1.png"), png_bytes(dir, 6, 5, 3, 1));
+  const Dataset vehicles = open_dataset(dir / "vehicles");
+  CHECK(vehicles.classes == std::vector<std::string>{"bus", "car", "train"});
+  CHECK(vehicles.size == 3);
+}
+
+TEST_CASE("image folder: a link to nothing is an image that cannot be read, a pipe is left out") {
+  const TempDir dir;
+  write_file(dir / "images/a/1.png", png_bytes(dir, 6, 5, 3, 1));
+  std::filesystem::create_symlink("nowhere.png", dir / "images/a/2.png");
+  REQUIRE(::mkfifo((dir / "images/a/3.png").c_str(), 0600) == 0);
+  const Dataset data = open_dataset(dir / "images");
+  CHECK(data.size == 2);
+  CHECK_THROWS_WITH(data.image(1), ContainsSubstring("a/2.png") && ContainsSubstring("No such file"));
+  CHECK(data.left_out.at("no regular file") == 1);
+}
+
 TEST_CASE("image folder: what cannot be used is said") {
   const TempDir dir;
   std::filesystem::create_directory(dir / "empty");
@@ -226,7 +257,7 @@ TEST_CASE("image folder: what cannot be used is said") {
   CHECK(data.image(0).height == 6);
   CHECK_THROWS_WITH(data.image(1), ContainsSubstring(dir / "images/b.png") && ContainsSubstring("cut or damaged PNG"));
   CHECK_THROWS_WITH(open_dataset(dir / "images/a.png"), ContainsSubstring("is not a data set"));
-  CHECK_THROWS_WITH(open_dataset(dir / "images:test"), ContainsSubstring("has no test split"));
+  CHECK_THROWS_WITH(open_dataset(dir / "images:test"), ContainsSubstring("has no split test"));
 }
 
 TEST_CASE("image folder: with loose images beside the folders nothing is a class, and all are read") {

@@ -58,9 +58,13 @@ TEST_CASE("a list: one path a line, comments, relative and absolute") {
   CHECK((data.image(0).height == 4 && data.image(1).height == 6));
   write_text(dir / "list.txt", "images/a.png\nnone.png\nimages/gone.png\n");
   CHECK_THROWS_WITH(open_dataset(dir / "list.txt"),
-                    ContainsSubstring("list.txt:2: 2 of 3 files do not exist") && ContainsSubstring("none.png"));
+                    ContainsSubstring("list.txt:2: 2 of 3 names are no files") && ContainsSubstring("none.png"));
   write_text(dir / "list.txt", "# nothing\n");
   CHECK_THROWS_WITH(open_dataset(dir / "list.txt"), ContainsSubstring("names no files"));
+  write_text(dir / "list.txt", "\xef\xbb\xbfimages/a.png\n");
+  CHECK(open_dataset(dir / "list.txt").size == 1);
+  write_text(dir / "list.txt", std::string("images/a.png\n") + "images/a.png" + '\0' + "images/b.png" + '\0');
+  CHECK_THROWS_WITH(open_dataset(dir / "list.txt"), ContainsSubstring("list.txt:2: a name with a NUL byte"));
   CHECK_THROWS_WITH(open_dataset(dir / "list.txt:test"), ContainsSubstring("a split is chosen for a folder"));
 }
 
@@ -73,9 +77,17 @@ TEST_CASE("a table: labels by name or number, splits") {
   CHECK(train.classes == std::vector<std::string>{"cat", "dog", "fox"});
   CHECK(test.classes == train.classes);
   CHECK((train.size == 2 && train.label(0) == 1 && train.label(1) == 0 && train.image(1).height == 5));
-  CHECK((test.size == 2 && test.label(0) == 0 && test.label(1) == 2));
-  CHECK(has_test_split(path));
+  CHECK((test.size == 1 && test.label(0) == 2 && test.image(0).height == 6));
+  const Dataset val = open_dataset(path + ":val");
+  CHECK((val.size == 1 && val.label(0) == 0));
+  CHECK(other_splits(path) == std::vector<std::string>{"val", "test"});
   CHECK(train.fingerprint != test.fingerprint);
+  write_text(path, "label,split,file\ndog,Training,3.png\ncat,validation,4.png\n");
+  CHECK((open_dataset(path).size == 1 && open_dataset(path + ":test").image(0).height == 4));  // the one that is there
+  write_text(path, "label,split,file\ndog,train,3.png\ncat,held out,4.png\n");
+  CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("table.csv:3: the split \"held out\" is not known"));
+  write_text(path, std::string("file\n3.png") + '\0' + "4.png\n");
+  CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("table.csv:2: a NUL byte"));
 
   write_text(path, "path,class\n3.png,10\n4.png,2\n");
   const Dataset numbered = open_dataset(path);
@@ -84,8 +96,8 @@ TEST_CASE("a table: labels by name or number, splits") {
   const Dataset named = open_dataset(path);
   CHECK(named.classes == std::vector<std::string>{"5", "811544"});
   CHECK((named.label(0) == 1 && named.label(1) == 0));
-  CHECK(!has_test_split(path));
-  CHECK_THROWS_WITH(open_dataset(path + ":test"), ContainsSubstring("no rows of the test split"));
+  CHECK(other_splits(path).empty());
+  CHECK_THROWS_WITH(open_dataset(path + ":test"), ContainsSubstring("no rows of the split test"));
   write_text(path, "path\n3.png\n4.png\n");
   CHECK(open_dataset(path).label(0) == -1);
 
@@ -94,7 +106,7 @@ TEST_CASE("a table: labels by name or number, splits") {
   write_text(path, "path,label\n3.png,1\n4.png,\n");
   CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("table.csv:3: has no label"));
   write_text(path, "path,label\n9.png,1\n3.png,1\n");
-  CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("table.csv:2: 1 of 2 files do not exist"));
+  CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("table.csv:2: 1 of 2 names are no files"));
 }
 
 TEST_CASE(".npy: types, shapes and versions") {
