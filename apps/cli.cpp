@@ -100,7 +100,8 @@ int run(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return fail(kernels::Error("out of memory", "", "a smaller --micro-batch"), bad_input);
   } catch (const std::filesystem::filesystem_error& error) {
-    return fail(kernels::Error(error.code().message(), error.path1().string()), bad_input);
+    return fail(kernels::Error(error.code().message(), error.path1().string(), "check its links and permissions"),
+                bad_input);
   } catch (const std::exception& error) {
     return fail(kernels::Error(error.what()), bad_input);
   }

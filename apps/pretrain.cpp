@@ -161,7 +161,7 @@ int pretrain(int argc, char** argv) {
   if (!table.parse(argc, argv)) return done;
   o.run.compute = compute_type(o.dtype);
   o.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
-  o.run.deadline = start + o.max_seconds;
+  const StopRequest stop(start + o.max_seconds);
   o.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
   mae::validate(o.run.config);
   mae::validate(o.run.recipe);
@@ -175,8 +175,12 @@ int pretrain(int argc, char** argv) {
   const engine::Descriptor held = engine::hold_folder(o.run.folder);
   const auto from = check_run_folder(o.run, training.fingerprint);
   if (!from) warn_of_pixels(o.run, training);
+  if (const std::string signal = stop.signal(); !signal.empty()) {
+    fmt::print("{}: before the first step; --resume auto starts\n", signal);
+    return interrupted;
+  }
   write_config(table, o, stream, training, command_line(argc, argv));
-  switch (run_pretraining(stream, o.run, training, validation, from)) {
+  switch (run_pretraining(stream, o.run, training, validation, from, stop)) {
     case RunEnd::not_finite:
       std::fputs(error_text(kernels::Error("the loss or the gradient is not finite; nothing of that step was kept",
                                            o.run.folder, "--resume auto with a smaller --blr, or --clip-grad 1"))

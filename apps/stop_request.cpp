@@ -39,11 +39,16 @@ StopRequest::~StopRequest() {
   for (const Signal& s : signals) sigaction(s.number, &s.before, nullptr);
 }
 
-std::string StopRequest::reason() const {
+std::string StopRequest::signal() const {
   for (const Signal& s : signals) {
     if (s.number == asked) return s.name;
   }
-  return clock_seconds() >= deadline_ ? "--max-time" : "";
+  return "";
+}
+
+std::string StopRequest::reason() const {
+  const std::string name = signal();
+  return name.empty() && clock_seconds() >= deadline_ ? "--max-time" : name;
 }
 
 double parse_duration(const std::string& text) {

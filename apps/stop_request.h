@@ -16,7 +16,9 @@ class StopRequest {
   StopRequest(const StopRequest&) = delete;
   StopRequest& operator=(const StopRequest&) = delete;
 
-  /// "SIGTERM", "--max-time"; empty while nobody asks.
+  /// "SIGTERM"; empty while no signal has come.
+  std::string signal() const;
+  /// The same, or "--max-time".
   std::string reason() const;
 
  private:

@@ -10,7 +10,6 @@
 #include "apps/learning_picture.h"
 #include "apps/run_checkpoints.h"
 #include "apps/run_record.h"
-#include "apps/stop_request.h"
 #include "engine/files.h"
 #include "engine/json.h"
 #include "mae/reconstruct.h"
@@ -83,14 +82,14 @@ class Run {
     if (has_validation_) validated_ = fixed_batch(validation, options.validation_images, options.config);
   }
 
-  RunEnd train(const std::optional<engine::FoundCheckpoint>& from) {
+  RunEnd train(const std::optional<engine::FoundCheckpoint>& from, const StopRequest& stop) {
     begin(from);
-    const StopRequest stop(o_.deadline);
     const std::int64_t total = pretraining_.total(), per_epoch = loader_.steps_per_epoch();
     std::int64_t last = total;
     if (o_.stop_after_steps > 0) last = std::min(total, first_step_ + o_.stop_after_steps);
     for (std::int64_t step = first_step_; step < last; ++step) {
-      if (const std::string reason = stop.reason(); !reason.empty()) return interrupt(step, reason);
+      const std::string reason = step > first_step_ ? stop.reason() : stop.signal();
+      if (!reason.empty()) return interrupt(step, reason);
       if (!one_step(step)) return RunEnd::not_finite;
       const std::int64_t done = step + 1;
       const bool epoch_ends = done % per_epoch == 0;
@@ -164,8 +163,7 @@ class Run {
   /// False where the run cannot go on: its loss or gradient is not finite.
   bool one_step(std::int64_t step) {
     const double begin = clock_seconds(), waited = loader_.wait_seconds();
-    const mae::Batch batch = loader_.get(step);
-    report_damaged(step);
+    const mae::Batch batch = images_of(step);
     const engine::StepResult result = pretraining_.step(batch);
     if (!result.finite && !leave_out(step, batch, result)) return false;
     const double now = clock_seconds(), seconds = now - start_, steps = static_cast<double>(step + 1 - first_step_),
@@ -188,6 +186,23 @@ class Run {
                               .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate,
                               .data_wait = loader_.wait_seconds() / seconds});
     return true;
+  }
+
+  /// Images that cannot be had, as when a drive is gone, end the run; what it has learned so far is saved.
+  mae::Batch images_of(std::int64_t step) {
+    try {
+      mae::Batch batch = loader_.get(step);
+      report_damaged(step);
+      return batch;
+    } catch (const kernels::Error& error) {
+      record_->progress().finish();
+      report_damaged(step);
+      if (step > first_step_) save(step);
+      event(Json::object({{"event", "stopped"}, {"error", error.what()}}), step);
+      throw kernels::Error(
+          error.fact(), error.where(),
+          error.advice() + (error.advice().empty() ? "" : "; ") + "then the same line with --resume auto");
+    }
   }
 
   void report_damaged(std::int64_t step) {
@@ -286,10 +301,12 @@ class Run {
   }
 
   RunEnd interrupt(std::int64_t done, const std::string& reason) {
-    if (done > first_step_) save_or_throw(done);
+    const bool news = done > first_step_;
+    if (news) save_or_throw(done);
     event(Json::object({{"event", "interrupted"}, {"reason", reason}}), done);
     record_->progress().finish();
-    fmt::print("{}: saved after step {} of {}; --resume auto goes on\n", reason, done, pretraining_.total());
+    fmt::print("{}: {} after step {} of {}; --resume auto goes on\n", reason, news ? "saved" : "nothing new to save",
+               done, pretraining_.total());
     return RunEnd::interrupted;
   }
 
@@ -315,8 +332,9 @@ class Run {
 }  // namespace
 
 RunEnd run_pretraining(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training,
-                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from) {
-  return Run(stream, options, training, validation).train(from);
+                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
+                       const StopRequest& stop) {
+  return Run(stream, options, training, validation).train(from, stop);
 }
 
 }  // namespace apps

@@ -9,11 +9,11 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/stop_request.h"
 #include "engine/checkpoint_folder.h"
 #include "mae/dataset.h"
 #include "mae/pretraining.h"
@@ -41,7 +41,6 @@ struct RunOptions {
   std::int64_t validation_images = 1000;
   double picture_after_seconds = 60;  // the first picture after the one of the untrained model comes no later
   std::int64_t stop_after_steps = 0;  // 0: run to the end. A later run with `automatic` goes on
-  double deadline = std::numeric_limits<double>::infinity();  // of clock_seconds(): the run then saves and ends
   OnNonFinite on_nonfinite = OnNonFinite::stop;
 };
 
@@ -57,7 +56,9 @@ void check_run_options(const RunOptions& options, const mae::Dataset& training, 
 std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& options, std::uint64_t fingerprint);
 
 /// validation.size 0: pictures are of training images, and there is no validation loss. `from`: of check_run_folder.
+/// A signal ends the run between two steps; --max-time, too, but not before this start has made a step.
 RunEnd run_pretraining(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training,
-                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from);
+                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
+                       const StopRequest& stop);
 
 }  // namespace apps

@@ -1,8 +1,12 @@
 #include "engine/checkpoint_folder.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 namespace engine {
@@ -24,6 +28,13 @@ std::vector<fs::path> checkpoints(const std::string& folder) {
   return found;
 }
 
+/// A file that may not be opened is not damaged. One that is gone, as a link to nothing, is.
+void require_readable(const std::string& path) {
+  if (::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0 || errno == ENOENT) return;
+  throw kernels::Error(std::string("cannot open the checkpoint: ") + std::strerror(errno), path,
+                       "make it readable, then the same line again");
+}
+
 }  // namespace
 
 std::string checkpoint_name(std::int64_t step) { return fmt::format("{}{:010}{}", prefix, step, suffix); }
@@ -32,6 +43,7 @@ std::optional<FoundCheckpoint> newest_whole_checkpoint(const std::string& folder
   std::vector<kernels::Error> damaged;
   const std::vector<fs::path> found = checkpoints(folder);
   for (auto path = found.rbegin(); path != found.rend(); ++path) {
+    require_readable(path->string());
     try {
       verify_checkpoint(path->string());
     } catch (const kernels::Error& error) {

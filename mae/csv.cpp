@@ -12,7 +12,8 @@ class Reader {
   Reader(std::string_view text, const std::string& where) : text_(text), where_(where) {
     if (text_.starts_with("\xef\xbb\xbf")) at_ = 3;
     if (const std::size_t nul = text_.find('\0'); nul != std::string_view::npos) {
-      refuse("a NUL byte", 1 + static_cast<int>(std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(nul), '\n')));
+      refuse("a NUL byte",
+             1 + static_cast<int>(std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(nul), '\n')));
     }
   }
 

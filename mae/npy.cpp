@@ -105,6 +105,15 @@ DType type_of(const std::string& descr, const std::string& where) {
                        where, "array.astype(\"uint8\"), \"<u2\" or \"<f4\", before numpy.save");
 }
 
+bool all_finite(std::span<const std::byte> floats) {
+  for (std::size_t i = 0; i < floats.size(); i += 4) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &floats[i], 4);
+    if ((bits & 0x7f800000u) == 0x7f800000u) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Image decode_npy(std::span<const std::byte> file, const std::string& where) {
@@ -140,6 +149,9 @@ Image decode_npy(std::span<const std::byte> file, const std::string& where) {
   }
   Image result = make_image(static_cast<int>(shape[0]), static_cast<int>(shape[1]), static_cast<int>(channels), dtype);
   std::copy(file.begin() + static_cast<std::ptrdiff_t>(data), file.end(), result.pixels.begin());
+  if (dtype == DType::f32 && !all_finite(result.pixels)) {
+    throw kernels::Error("holds values that are not finite", where, "numpy.nan_to_num, or leave the file out");
+  }
   return result;
 }
 

@@ -191,6 +191,64 @@ TEST_CASE("a table that names files which are not there") {
   CHECK(!fs::exists(run));
 }
 
+TEST_CASE("a checkpoint that may not be read is not damaged: the run waits for it") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  const Words words = joined(test::pretrain_words(folder.path(), run), {"--resume", "auto", "--epochs", "2"});
+  REQUIRE(test::mae_command(joined(words, {"--stop-after", "4"})) == apps::done);
+  const std::string path = engine::newest_whole_checkpoint(run + "/checkpoints")->path;
+  fs::permissions(path, fs::perms::none);
+  fs::permissions(folder.path(), fs::perms::all);
+  fs::permissions(run, fs::perms::all);
+  {
+    const Nobody nobody;
+    check_refused(words, apps::bad_input, path + "\ntry: make it readable");
+  }
+  CHECK(fs::exists(path));
+  fs::permissions(path, fs::perms::owner_all);
+  CHECK(test::mae_command(words) == apps::done);
+}
+
+TEST_CASE("a run whose checkpoints are gone starts over, and says so") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  const Words words = joined(test::pretrain_words(folder.path(), run), {"--resume", "auto"});
+  REQUIRE(test::mae_command(words) == apps::done);
+  const std::string log = engine::read_file(run + "/log.jsonl");
+  fs::remove_all(run + "/checkpoints");
+  const test::Answer answer = test::mae_answer(words);
+  CHECK(answer.code == apps::done);
+  CHECK_THAT(answer.error, ContainsSubstring("no checkpoint to go on from"));
+  CHECK(engine::read_file(run + "/log.jsonl") == log);
+}
+
+TEST_CASE("a run in the folder of its images, and images that vanish while it trains") {
+  const TestFolder folder;
+  const std::string data = folder.file("data"), run = folder.file("run");
+  for (const char* name : {"a", "b"}) {
+    fs::create_directories(data + "/" + name);
+    for (int i = 0; i < 8; ++i) write_image(data + "/" + name + "/" + std::to_string(i) + ".png", i);
+  }
+  check_refused(test::pretrain_words(data, data + "/run"), apps::bad_input, "where: --out");
+  CHECK(!fs::exists(data + "/run"));
+
+  const Words words = joined(test::pretrain_words(data, run), {"--epochs", "1000000", "--save-every", "1h"});
+  const pid_t child = test::start("mae", words, run + ".output");
+  while (!fs::exists(run + "/log.jsonl") || fs::file_size(run + "/log.jsonl") == 0) ::usleep(1000);
+  fs::rename(data, data + ".gone");
+  const int status = test::wait_for(child);
+  INFO(engine::read_file(run + ".output"));
+  REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == apps::bad_input));
+  CHECK_THAT(engine::read_file(run + ".output"), ContainsSubstring("then the same line with --resume auto"));
+  CHECK_THAT(engine::read_file(run + "/events.jsonl"), ContainsSubstring("\"event\":\"stopped\""));
+  const std::string log = engine::read_file(run + "/log.jsonl");
+  const auto saved = engine::newest_whole_checkpoint(run + "/checkpoints");
+  REQUIRE(saved);
+  CHECK(saved->checkpoint.step == static_cast<std::int64_t>(count(log, "\n")));
+}
+
 TEST_CASE("images of one class can be pretrained on, and not probed") {
   const TestFolder folder;
   const std::string run = folder.file("run"), data = folder.file("data");

@@ -1,5 +1,6 @@
 // A run that is asked to end saves, says 75, and goes on later as if nothing had happened.
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include "apps/stop_request.h"
 #include "engine/checkpoint_folder.h"
 #include "engine/files.h"
+#include "mae/image.h"
 #include "tests/support/catch.h"
 #include "tests/support/folder.h"
 #include "tests/support/idx_file.h"
@@ -90,6 +92,40 @@ TEST_CASE("one line repeated while it ends with 75 makes the run of one go") {
   }
   INFO(pieces);
   CHECK(log_of(run) == log_of(whole));
+}
+
+TEST_CASE("a time that is over before the first step still makes one step a start: no queue goes round in circles") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);  // 4 steps
+  const std::string run = folder.file("run");
+  const Words words = joined(test::pretrain_words(folder.path(), run), {"--resume", "auto", "--max-time", "0.0001s"});
+  for (int step = 1; step <= 3; ++step) {
+    REQUIRE(test::mae_command(words) == apps::interrupted);
+    CHECK(engine::newest_whole_checkpoint(run + "/checkpoints")->checkpoint.step == step);
+  }
+  CHECK(test::mae_command(words) == apps::done);
+}
+
+TEST_CASE("a signal while the data are opened ends with 75, too") {
+  const TestFolder folder;
+  for (int i = 0; i < 8; ++i)
+    mae::write_png(folder.file(std::to_string(i) + ".png"), mae::make_image(16, 16, 1, kernels::DType::u8));
+  const std::string list = folder.file("list.txt"), run = folder.file("run");
+  engine::write_atomically(list, [](engine::FileWriter& file) {
+    for (int i = 0; i < 8; ++i) file.write(std::to_string(i) + ".png\n");
+  });
+  const Words words = joined(test::pretrain_words(list, run), {"--resume", "auto"});
+  const engine::SystemCalls before = engine::system_calls;
+  engine::system_calls.pread = [](int file, void* data, std::size_t bytes, off_t offset) -> ssize_t {
+    raise(SIGTERM);
+    return ::pread(file, data, bytes, offset);
+  };
+  const test::Answer answer = test::mae_answer(words);
+  engine::system_calls = before;
+  CHECK(answer.code == apps::interrupted);
+  CHECK_THAT(answer.output, ContainsSubstring("SIGTERM: before the first step"));
+  CHECK(log_of(run).empty());
+  CHECK(test::mae_command(words) == apps::done);
 }
 
 TEST_CASE("times that are none are refused") {

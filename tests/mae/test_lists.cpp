@@ -123,6 +123,8 @@ TEST_CASE(".npy: types, shapes and versions") {
   std::memcpy(element.data(), &value, 4);
   CHECK(decode(npy("{'shape': (1, 1), 'fortran_order': False, 'descr': '<f4'}", element)).as<float>()[0] == 0.25f);
 
+  const std::string nan("\0\0\xc0\x7f", 4);
+  CHECK_THROWS_WITH(decode(npy(dictionary("<f4", "(1, 1)"), nan)), ContainsSubstring("values that are not finite"));
   CHECK_THROWS_WITH(decode(npy(dictionary("<f8", "(1, 1)"), six)), ContainsSubstring("elements of type '<f8'"));
   CHECK_THROWS_WITH(decode(npy(dictionary(">u2", "(1, 3)"), six)), ContainsSubstring("elements of type '>u2'"));
   CHECK_THROWS_WITH(decode(npy(dictionary("|u1", "(2, 3)", "True"), six)), ContainsSubstring("Fortran order"));
