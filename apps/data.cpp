@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <numeric>
 
 #include "apps/cli.h"
@@ -14,6 +15,7 @@
 #include "apps/show_channels.h"
 
 namespace apps {
+namespace fs = std::filesystem;
 namespace {
 
 struct DataCommand {
@@ -53,6 +55,20 @@ void check(const DataCommand& o) {
     throw UsageError(fmt::format("{} channels", o.channels), "--channels", "1 to 64, or 0 for what the files hold");
   check_output_file("--json", o.json);
   check_output_file("--sheet", o.sheet);
+  if (!o.json.empty() && o.json == o.sheet)
+    throw kernels::Error("--json and --sheet name one file, " + o.json, "--sheet", "another name");
+}
+
+/// Refuses to write over an image.
+void check_no_image(const char* flag, const std::string& path, const mae::Dataset& data) {
+  if (!data.file || !fs::exists(path)) return;
+  const fs::path name = fs::path(path).filename();
+  for (std::int64_t i = 0; i < data.size; ++i) {
+    const fs::path image = data.file(i);
+    std::error_code error;
+    if (image.filename() == name && fs::equivalent(image, path, error))
+      throw kernels::Error(path + " is an image of the data set", flag, "another name");
+  }
 }
 
 /// All samples, or so many of an order that never changes.
@@ -107,6 +123,8 @@ int data(int argc, char** argv) {
   check(o);
   const mae::Dataset set =
       mae::open_dataset(o.path, {.channels = o.channels, .orientation = orientation_named(o.orientation)});
+  check_no_image("--json", o.json, set);
+  check_no_image("--sheet", o.sheet, set);
   if (!o.sheet.empty()) shown_bands(o.show_channels, set.channels);  // refused before the long part
   const DataReport report{.data = set, .survey = look_at(set, samples_of(set, o.images), o.workers)};
   print_report(report);

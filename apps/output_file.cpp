@@ -1,5 +1,10 @@
 #include "apps/output_file.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "engine/files.h"
@@ -12,6 +17,9 @@ void check_output_file(const std::string& flag, const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder))
     throw kernels::Error("there is no folder " + folder.string(), flag, "mkdir -p " + folder.string());
+  if (!path.empty() && ::faccessat(AT_FDCWD, folder.empty() ? "." : folder.c_str(), W_OK, AT_EACCESS) != 0)
+    throw kernels::Error("cannot write into the folder of " + path + ": " + std::strerror(errno), flag,
+                         "another folder");
 }
 
 void write_json(const std::string& path, const engine::Json& json) {

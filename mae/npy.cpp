@@ -137,7 +137,8 @@ Image decode_npy(std::span<const std::byte> file, const std::string& where) {
                      shape[1] >= 1 && shape[1] <= max_side && channels >= 1 && channels <= max_channels;
   if (header.fortran || !image) {
     throw kernels::Error(
-        header.fortran ? "is in Fortran order" : "is no image: (height, width) or (height, width, channels) are read",
+        header.fortran ? "is in Fortran order"
+                       : "is no image: (height, width) or (height, width, channels) are read, with sides of 1 to 16384",
         where, "numpy.ascontiguousarray of such a shape, with at most 64 channels, before numpy.save");
   }
   const std::size_t bytes =

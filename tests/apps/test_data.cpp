@@ -231,5 +231,16 @@ TEST_CASE("what cannot be asked of a data set") {
     CHECK(mae_answer(joined(words, wrong)).code == apps::bad_usage);
   CHECK(mae_answer(joined(words, {"--json", folder.path()})).code == apps::bad_input);
   CHECK(mae_answer(joined(words, {"--sheet", folder.file("nowhere/a.png")})).code == apps::bad_input);
+  CHECK(mae_answer(joined(words, {"--sheet", "/proc/a.png"})).code == apps::bad_input);
+  CHECK(mae_answer(joined(words, {"--sheet", folder.file("a.png"), "--json", folder.file("a.png")})).code ==
+        apps::bad_input);
+  const std::string image = folder.file("images/a.png");
+  fs::create_directory(folder.file("images"));
+  mae::write_png(image, mae::make_image(16, 16, 1, kernels::DType::u8));
+  const std::string before = engine::read_file(image);
+  const test::Answer answer = mae_answer({"data", folder.file("images"), "--sheet", image});
+  CHECK(answer.code == apps::bad_input);
+  CHECK_THAT(answer.error, ContainsSubstring("is an image of the data set\nwhere: --sheet"));
+  CHECK(engine::read_file(image) == before);
   CHECK(mae_answer({"data"}).code == apps::bad_usage);
 }
