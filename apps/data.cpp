@@ -13,6 +13,7 @@
 #include "apps/output_file.h"
 #include "apps/progress.h"
 #include "apps/show_channels.h"
+#include "mae/file_table.h"
 
 namespace apps {
 namespace fs = std::filesystem;
@@ -59,16 +60,14 @@ void check(const DataCommand& o) {
     throw kernels::Error("--json and --sheet name one file, " + o.json, "--sheet", "another name");
 }
 
-/// Refuses to write over an image.
+/// Refuses to write over what is read, and to add an image to a folder of images.
 void check_no_image(const char* flag, const std::string& path, const mae::Dataset& data) {
-  if (!data.file || !fs::exists(path)) return;
-  const fs::path name = fs::path(path).filename();
-  for (std::int64_t i = 0; i < data.size; ++i) {
-    const fs::path image = data.file(i);
-    std::error_code error;
-    if (image.filename() == name && fs::equivalent(image, path, error))
-      throw kernels::Error(path + " is an image of the data set", flag, "another name");
-  }
+  if (path.empty()) return;
+  std::error_code error;
+  bool one = fs::equivalent(path, data.path, error) || (lies_in(path, data.folder) && mae::is_image_name(path));
+  for (std::int64_t i = 0; !one && data.file && data.folder.empty() && i < data.size; ++i)
+    one = fs::exists(path) && fs::equivalent(path, data.file(i), error);
+  if (one) throw kernels::Error(path + " belongs to the data set", flag, "a name outside of it");
 }
 
 /// All samples, or so many of an order that never changes.

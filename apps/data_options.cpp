@@ -1,5 +1,7 @@
 #include "apps/data_options.h"
 
+#include <algorithm>
+
 #include "kernels/core/check.h"
 
 namespace apps {
@@ -16,6 +18,18 @@ mae::Dataset open_for(const std::string& path, const DataOptions& options, const
   return data;
 }
 
+/// Another split of --data, of several the one that is wanted; nothing where there is none.
+mae::Dataset open_other_split(const DataOptions& options, const mae::Config& config, const std::string& wanted) {
+  if (!options.val_data.empty()) return open_for(options.val_data, options, config);
+  const std::size_t colon = options.data.rfind(":train");
+  const bool says_train = colon != std::string::npos && colon + 6 == options.data.size();
+  const std::string folder = says_train ? options.data.substr(0, colon) : options.data;
+  const std::vector<std::string> others = mae::other_splits(folder);
+  if (others.empty()) return {};
+  const bool there = std::find(others.begin(), others.end(), wanted) != others.end();
+  return open_for(folder + ":" + (there ? wanted : others.front()), options, config);
+}
+
 }  // namespace
 
 void add_data_options(OptionTable& options, DataOptions& data) {
@@ -29,7 +43,7 @@ void add_data_options(OptionTable& options, DataOptions& data) {
       .must_be_given();
   options
       .add("val_data", data.val_data,
-           "images that are never trained on; default: the other split of --data, if it has one")
+           "images that are never trained on; default: another split of --data, if it has one")
       .shown_as("PATH");
   add_orientation_option(options, data.orientation);
 }
@@ -56,16 +70,11 @@ mae::Dataset open_training_data(const DataOptions& options, const mae::Config& c
 }
 
 mae::Dataset open_validation_data(const DataOptions& options, const mae::Config& config) {
-  if (!options.val_data.empty()) return open_for(options.val_data, options, config);
-  const std::size_t colon = options.data.rfind(":train");
-  const bool says_train = colon != std::string::npos && colon + 6 == options.data.size();
-  const std::string folder = says_train ? options.data.substr(0, colon) : options.data;
-  const std::vector<std::string> others = mae::other_splits(folder);
-  return others.empty() ? mae::Dataset{} : open_for(folder + ":" + others.front(), options, config);
+  return open_other_split(options, config, "val");
 }
 
-mae::Dataset require_validation_data(const DataOptions& options, const mae::Config& config) {
-  mae::Dataset data = open_validation_data(options, config);
+mae::Dataset require_test_data(const DataOptions& options, const mae::Config& config) {
+  mae::Dataset data = open_other_split(options, config, "test");
   if (data.size == 0)
     throw kernels::Error("there are no test images beside these training images", options.data, "--val-data PATH");
   return data;

@@ -25,10 +25,11 @@ mae::Orientation orientation_named(const std::string& name);
 
 mae::Dataset open_training_data(const DataOptions& options, const mae::Config& config);
 
-/// --val-data; without it the other split of --data, where that has one; else an empty data set (size 0).
+/// --val-data; without it the split val of --data, or its test where it has no val; else an empty data set (size 0).
 mae::Dataset open_validation_data(const DataOptions& options, const mae::Config& config);
 
-/// For commands that cannot do without: the error names the flag.
-mae::Dataset require_validation_data(const DataOptions& options, const mae::Config& config);
+/// --val-data; without it the split test of --data, or its val where it has no test. For commands that cannot do
+/// without: the error names the flag.
+mae::Dataset require_test_data(const DataOptions& options, const mae::Config& config);
 
 }  // namespace apps

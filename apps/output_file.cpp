@@ -17,9 +17,17 @@ void check_output_file(const std::string& flag, const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder))
     throw kernels::Error("there is no folder " + folder.string(), flag, "mkdir -p " + folder.string());
-  if (!path.empty() && ::faccessat(AT_FDCWD, folder.empty() ? "." : folder.c_str(), W_OK, AT_EACCESS) != 0)
+  const auto real = std::filesystem::weakly_canonical(path).parent_path();  // behind a link
+  if (!path.empty() && ::faccessat(AT_FDCWD, real.empty() ? "." : real.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
     throw kernels::Error("cannot write into the folder of " + path + ": " + std::strerror(errno), flag,
                          "another folder");
+}
+
+bool lies_in(const std::string& path, const std::string& folder) {
+  if (folder.empty()) return false;
+  namespace fs = std::filesystem;
+  const fs::path way = fs::weakly_canonical(path).lexically_relative(fs::weakly_canonical(folder));
+  return !way.empty() && *way.begin() != "..";
 }
 
 void write_json(const std::string& path, const engine::Json& json) {

@@ -176,7 +176,7 @@ int pretrain(int argc, char** argv) {
   const auto from = check_run_folder(o.run, training.fingerprint);
   if (!from) warn_of_pixels(o.run, training);
   if (const std::string signal = stop.signal(); !signal.empty()) {
-    fmt::print("{}: before the first step; --resume auto starts\n", signal);
+    fmt::print("{}: before a step was made; --resume auto {}\n", signal, from ? "goes on" : "starts");
     return interrupted;
   }
   write_config(table, o, stream, training, command_line(argc, argv));

@@ -162,7 +162,7 @@ int probe(int argc, char** argv) {
   force_rows(stream, o.device);
   const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
   const mae::Config config = mae::config_of(checkpoint, o.checkpoint);
-  const mae::Dataset train = open_training_data(o.data, config), test = require_validation_data(o.data, config);
+  const mae::Dataset train = open_training_data(o.data, config), test = require_test_data(o.data, config);
   check(o, train, test);
   if (const auto far = far_from_config(survey_of_first(train, 0), train, config))
     warn(kernels::Error(far->fact(), far->where(), "images in the units that the model was pretrained on"));

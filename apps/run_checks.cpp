@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "apps/cli.h"
+#include "apps/output_file.h"
 #include "apps/training_run.h"
 #include "kernels/core/check.h"
 #include "mae/model_file.h"
@@ -12,14 +13,6 @@ namespace apps {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Whether RUN lies in the very folder whose images are trained on: its pictures would be among them next time.
-bool lies_in_data(const std::string& run, const mae::Dataset& data) {
-  if (!fs::is_directory(data.path) || !data.file) return false;
-  const fs::path all = data.path, train = all / "train", images = fs::is_directory(train) ? train : all;
-  const fs::path way = fs::weakly_canonical(run).lexically_relative(fs::weakly_canonical(images));
-  return !way.empty() && *way.begin() != "..";
-}
 
 void require(bool ok, const std::string& where, const std::string& fact, const std::string& advice = {}) {
   if (!ok) throw kernels::Error(fact, where, advice);
@@ -38,10 +31,10 @@ void check_run_options(const RunOptions& o, const mae::Dataset& training, const 
   require(o.pictures >= 0, "--pictures", "must not be negative", "0 for none");
   require(o.validation_images >= 1, "--validation-images", "at least one image is needed");
   require(o.stop_after_steps >= 0, "--stop-after", "must not be negative", "0 to run to the end");
-  require(
-      !lies_in_data(o.folder, training), "--out",
-      fmt::format("{} lies in the folder of the images, {}: its pictures would be trained on", o.folder, training.path),
-      "a folder beside the data");
+  require(!lies_in(o.folder, training.folder), "--out",
+          fmt::format("{} lies in the folder of the images, {}: its pictures would be trained on", o.folder,
+                      training.folder),
+          "a folder beside the data");
   require(o.recipe.batch <= training.size, "--batch",
           fmt::format("a batch of {} from the {} images of {}", o.recipe.batch, training.size, training.path),
           "a batch of at most the number of images");
@@ -64,8 +57,9 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& option
   auto newest = engine::newest_whole_checkpoint(checkpoints.string());
   if (!newest) {
     if (logged && fs::file_size(folder / "log.jsonl") > 0) {
-      warn(kernels::Error("there are steps in log.jsonl but no checkpoint to go on from: the run starts over",
-                          checkpoints.string(), "stop it and put the checkpoints back, if there were any"));
+      warn(kernels::Error(
+          "there are steps in log.jsonl but no checkpoint to go on from: the run starts over beside log.jsonl.old",
+          checkpoints.string(), "nothing, unless checkpoints were lost: then stop, and put them and the old log back"));
     }
     return std::nullopt;
   }

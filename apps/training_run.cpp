@@ -124,12 +124,21 @@ class Run {
     }
     first_step_ = pretraining_.done();
     if (first_step_ < pretraining_.total()) checkpoints_.require_space();
+    if (!from) keep_old_log();
     record_.emplace(o_.folder);
     skipped_ = record_->open(first_step_);
     event(from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}}),
           first_step_);
     print_first_lines();
     start_ = clock_seconds();
+  }
+
+  /// A log whose checkpoints are gone is not cut to nothing: it stays beside the new one, unless a longer one does.
+  void keep_old_log() const {
+    const fs::path log = fs::path(o_.folder) / "log.jsonl", old = fs::path(o_.folder) / "log.jsonl.old";
+    std::error_code none;
+    const auto size = [&](const fs::path& path) { return fs::exists(path, none) ? fs::file_size(path) : 0; };
+    if (size(log) > size(old)) fs::rename(log, old);
   }
 
   void print_first_lines() {
@@ -197,11 +206,12 @@ class Run {
     } catch (const kernels::Error& error) {
       record_->progress().finish();
       report_damaged(step);
-      if (step > first_step_) save(step);
+      const auto not_saved = step > first_step_ ? try_to_save(step) : std::nullopt;
       event(Json::object({{"event", "stopped"}, {"error", error.what()}}), step);
-      throw kernels::Error(
-          error.fact(), error.where(),
-          error.advice() + (error.advice().empty() ? "" : "; ") + "then the same line with --resume auto");
+      throw kernels::Error(error.fact() + (not_saved ? "; and no checkpoint: " + std::string(not_saved->what()) : ""),
+                           error.where(),
+                           (error.advice().empty() ? "" : error.advice() + "; ") +
+                               (not_saved ? not_saved->advice() : "then the same line with --resume auto"));
     }
   }
 

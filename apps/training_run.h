@@ -44,7 +44,7 @@ struct RunOptions {
   OnNonFinite on_nonfinite = OnNonFinite::stop;
 };
 
-/// stopped: after stop_after_steps; interrupted: by a signal or the deadline, saved.
+/// stopped: after stop_after_steps; interrupted: by a signal or --max-time, with every step that was made saved.
 enum class RunEnd { finished, stopped, interrupted, not_finite };
 
 /// Refuses options that no run can have, and data that does not suit them, before anything is written.

@@ -19,8 +19,11 @@ constexpr const char* suffix = ".safetensors";
 /// Oldest first: zero-padded steps sort as numbers.
 std::vector<fs::path> checkpoints(const std::string& folder) {
   std::vector<fs::path> found;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+  std::error_code error;
+  const fs::directory_iterator entries(folder, error);
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw kernels::Error("cannot look for checkpoints: " + error.message(), folder, "check its permissions and disk");
+  for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(prefix) && name.ends_with(suffix)) found.push_back(entry.path());
   }

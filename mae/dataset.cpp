@@ -38,19 +38,28 @@ Request parse(const std::string& text) {
                        request.path.string(), "the folder alone, or the split that is there: `mae data` says which");
 }
 
-/// Of DIR/train, DIR/val and DIR/test. A folder `train` alone beside others with images is a class, of vehicles.
-std::set<Split> split_folders(const fs::path& folder) {
-  std::set<Split> there;
-  for (const Split split : {Split::train, Split::val, Split::test}) {
-    if (fs::is_directory(folder / split_names[static_cast<int>(split)])) there.insert(split);
+/// DIR/train, DIR/val (valid, validation) and DIR/test; nothing where there is no DIR/train. A folder `train` alone,
+/// with images in it as in the folders beside it, is a class, of vehicles.
+std::map<Split, fs::path> split_folders(const fs::path& folder) {
+  std::map<Split, fs::path> there;
+  for (const auto& [split, name] :
+       {std::pair(Split::train, "train"), std::pair(Split::val, "val"), std::pair(Split::val, "valid"),
+        std::pair(Split::val, "validation"), std::pair(Split::test, "test")}) {
+    if (fs::is_directory(folder / name)) there.emplace(split, folder / name);
   }
   if (there.count(Split::train) == 0) return {};
-  if (there.size() > 1) return there;
+  if (there.size() > 1 || !holds_images(folder / "train")) return there;
   const std::vector<std::string> names = folder_names(folder);
   const bool among_classes = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
-    return name != split_names[0] && holds_images(folder / name);
+    return name != "train" && holds_images(folder / name);
   });
-  return among_classes ? std::set<Split>{} : there;
+  return among_classes ? std::map<Split, fs::path>{} : there;
+}
+
+std::set<Split> names_of(const std::map<Split, fs::path>& splits) {
+  std::set<Split> names;
+  for (const auto& [split, folder] : splits) names.insert(split);
+  return names;
 }
 
 /// IDX files of a folder: of the training split and of the other.
@@ -110,10 +119,10 @@ Dataset open_folder(const Request& request, const Reading& reading) {
     return open_cifar10(files);
   }
 
-  if (const std::set<Split> there = split_folders(folder); !there.empty()) {
-    const Split split = split_among(there, request.split);
-    if (there.count(split) == 0) no_such_split(request);
-    return open_image_folder(folder / split_names[static_cast<int>(split)], reading);
+  if (const auto there = split_folders(folder); !there.empty()) {
+    const auto found = there.find(split_among(names_of(there), request.split));
+    if (found == there.end()) no_such_split(request);
+    return open_image_folder(found->second, reading);
   }
   if (request.said) no_such_split(request);
   return open_image_folder(folder, reading);
@@ -180,7 +189,7 @@ std::vector<std::string> other_splits(const std::string& text) {
   std::set<Split> there;
   if (fs::is_directory(path)) {
     if (!idx_files(path, "t10k-images").empty() || !cifar_files(path).test.empty()) return {"test"};
-    there = split_folders(path);
+    there = names_of(split_folders(path));
   } else if (path.extension() == ".csv" && fs::is_regular_file(path)) {
     there = splits_of_csv(path);
   }

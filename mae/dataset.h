@@ -40,7 +40,8 @@ struct Dataset {
   kernels::DType dtype = kernels::DType::u8;
   std::vector<std::string> classes;              // names, empty without labels
   std::uint64_t fingerprint = 0;                 // says whether a resumed run sees the same data; see open_dataset
-  std::map<std::string, std::int64_t> left_out;  // files in a folder that are no images: extension -> how many
+  std::string folder;                            // whose images they are, it and all below; empty: no such folder
+  std::map<std::string, std::int64_t> left_out;  // files in it that are no images: extension -> how many
 
   // Both may be called from many threads at once, with 0 <= i < size.
   std::function<Image(std::int64_t)> image;

@@ -21,7 +21,7 @@ Dataset open_image_folder(const std::filesystem::path& folder, const Reading& re
 
 /// The folders in a folder, hidden ones left out, sorted.
 std::vector<std::string> folder_names(const std::filesystem::path& folder);
-bool holds_images(const std::filesystem::path& folder);  // in it or below
+bool holds_images(const std::filesystem::path& folder);  // in it, not below
 
 /// One path a line; empty lines and those that begin with # are passed over. No labels.
 Dataset open_image_list(const std::filesystem::path& list, const Reading& reading);

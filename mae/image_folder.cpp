@@ -70,8 +70,9 @@ std::vector<std::string> folder_names(const fs::path& folder) {
 }
 
 bool holds_images(const fs::path& folder) {
-  const auto images = fs::recursive_directory_iterator(folder);
-  return std::any_of(begin(images), end(images), [](const auto& entry) { return is_image_name(entry.path()); });
+  std::error_code error;  // one that may not be read holds none for us
+  const auto files = fs::directory_iterator(folder, error);
+  return std::any_of(begin(files), end(files), [](const auto& file) { return is_image_name(file.path()); });
 }
 
 Dataset open_image_folder(const fs::path& folder, const Reading& reading) {
@@ -93,6 +94,7 @@ Dataset open_image_folder(const fs::path& folder, const Reading& reading) {
     throw kernels::Error("holds no .jpg, .jpeg, .png or .npy files", folder.string(), "check the path of the data set");
   }
   Dataset data = dataset_of(std::move(table), folder_format, reading, std::move(classes));
+  data.folder = folder.string();
   data.left_out = std::move(loose.left_out);
   return data;
 }

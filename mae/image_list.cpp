@@ -19,7 +19,7 @@ namespace {
 
 constexpr int most_classes = 1 << 16;  // that numbers can be; a row with a large one must not ask for that many names
 
-/// Counts names that do not exist, to report all in one error.
+/// Counts names that are no files, to report all in one error.
 class MissingFiles {
  public:
   explicit MissingFiles(const fs::path& list) : list_(list) {}

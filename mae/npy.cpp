@@ -138,7 +138,8 @@ Image decode_npy(std::span<const std::byte> file, const std::string& where) {
   if (header.fortran || !image) {
     throw kernels::Error(
         header.fortran ? "is in Fortran order"
-                       : "is no image: (height, width) or (height, width, channels) are read, with sides of 1 to 16384",
+                       : "is no image: (height, width) or (height, width, channels) are read, with sides of 1 to " +
+                             std::to_string(max_side),
         where, "numpy.ascontiguousarray of such a shape, with at most 64 channels, before numpy.save");
   }
   const std::size_t bytes =

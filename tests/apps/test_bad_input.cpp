@@ -144,6 +144,8 @@ TEST_CASE("a folder that may not be written to") {
   {
     const Nobody nobody;
     check_refused(test::pretrain_words(folder.path(), closed + "/run"), apps::bad_input, closed + "/run");
+    check_refused({"data", folder.path(), "--json", closed + "/a.json"}, apps::bad_input,
+                  "cannot write into the folder of");
   }
   CHECK(fs::is_empty(closed));
 }
@@ -222,6 +224,7 @@ TEST_CASE("a run whose checkpoints are gone starts over, and says so") {
   CHECK(answer.code == apps::done);
   CHECK_THAT(answer.error, ContainsSubstring("no checkpoint to go on from"));
   CHECK(engine::read_file(run + "/log.jsonl") == log);
+  CHECK(engine::read_file(run + "/log.jsonl.old") == log);
 }
 
 TEST_CASE("a run in the folder of its images, and images that vanish while it trains") {
@@ -231,12 +234,15 @@ TEST_CASE("a run in the folder of its images, and images that vanish while it tr
     fs::create_directories(data + "/" + name);
     for (int i = 0; i < 8; ++i) write_image(data + "/" + name + "/" + std::to_string(i) + ".png", i);
   }
-  check_refused(test::pretrain_words(data, data + "/run"), apps::bad_input, "where: --out");
-  CHECK(!fs::exists(data + "/run"));
+  for (const std::string& inside : {data + "/run", data + "/a/run"}) {
+    check_refused(test::pretrain_words(data, inside), apps::bad_input, "where: --out");
+    CHECK(!fs::exists(inside));
+  }
 
   const Words words = joined(test::pretrain_words(data, run), {"--epochs", "1000000", "--save-every", "1h"});
   const pid_t child = test::start("mae", words, run + ".output");
-  while (!fs::exists(run + "/log.jsonl") || fs::file_size(run + "/log.jsonl") == 0) ::usleep(1000);
+  for (int i = 0; i < 60000 && (!fs::exists(run + "/log.jsonl") || fs::file_size(run + "/log.jsonl") == 0); ++i)
+    ::usleep(1000);
   fs::rename(data, data + ".gone");
   const int status = test::wait_for(child);
   INFO(engine::read_file(run + ".output"));

@@ -123,7 +123,7 @@ TEST_CASE("a signal while the data are opened ends with 75, too") {
   const test::Answer answer = test::mae_answer(words);
   engine::system_calls = before;
   CHECK(answer.code == apps::interrupted);
-  CHECK_THAT(answer.output, ContainsSubstring("SIGTERM: before the first step"));
+  CHECK_THAT(answer.output, ContainsSubstring("SIGTERM: before a step was made; --resume auto starts"));
   CHECK(log_of(run).empty());
   CHECK(test::mae_command(words) == apps::done);
 }

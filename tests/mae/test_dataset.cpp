@@ -226,6 +226,14 @@ TEST_CASE("image folder: train, val and test are three splits, and a class may b
   CHECK(open_dataset(dir / "splits:test").image(0).height == 8);
   CHECK(other_splits(dir / "splits") == std::vector<std::string>{"val", "test"});
 
+  for (const char* name : {"train/a", "validation/a"})
+    write_file(dir / ("words/" + std::string(name) + "/1.png"), png_bytes(dir, 6, 5, 3, 1));
+  CHECK(open_dataset(dir / "words").folder == dir / "words/train");
+  CHECK(open_dataset(dir / "words:val").folder == dir / "words/validation");
+  write_file(dir / "alone/train/a/1.png", png_bytes(dir, 6, 5, 3, 1));
+  write_file(dir / "alone/runs/b/pictures/1.png", png_bytes(dir, 6, 5, 3, 1));
+  CHECK(open_dataset(dir / "alone").folder == dir / "alone/train");
+
   for (const char* name : {"bus", "car", "train"})
     write_file(dir / ("vehicles/" + std::string(name) + "/1.png"), png_bytes(dir, 6, 5, 3, 1));
   const Dataset vehicles = open_dataset(dir / "vehicles");
