@@ -65,8 +65,8 @@ void check_no_image(const char* flag, const std::string& path, const mae::Datase
   if (path.empty()) return;
   std::error_code error;
   bool one = fs::equivalent(path, data.path, error) || (lies_in(path, data.folder) && mae::is_image_name(path));
-  for (std::int64_t i = 0; !one && data.file && data.folder.empty() && i < data.size; ++i)
-    one = fs::exists(path) && fs::equivalent(path, data.file(i), error);
+  const bool of_list = data.file && data.folder.empty() && fs::exists(path, error);
+  for (std::int64_t i = 0; of_list && !one && i < data.size; ++i) one = fs::equivalent(path, data.file(i), error);
   if (one) throw kernels::Error(path + " belongs to the data set", flag, "a name outside of it");
 }
 

@@ -24,13 +24,9 @@ Request parse(const std::string& text) {
   Request request{.path = text, .split = Split::train, .said = false};
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || fs::exists(request.path)) return request;
-  const std::string split = text.substr(colon + 1);
-  if (split != "train" && split != "test" && split != "val") return request;
-  return {.path = text.substr(0, colon),
-          .split = split == "train" ? Split::train
-                   : split == "val" ? Split::val
-                                    : Split::test,
-          .said = true};
+  const std::optional<Split> split = split_named(text.substr(colon + 1));
+  if (!split) return request;
+  return {.path = text.substr(0, colon), .split = *split, .said = true};
 }
 
 [[noreturn]] void no_such_split(const Request& request) {
@@ -42,10 +38,8 @@ Request parse(const std::string& text) {
 /// with images in it as in the folders beside it, is a class, of vehicles.
 std::map<Split, fs::path> split_folders(const fs::path& folder) {
   std::map<Split, fs::path> there;
-  for (const auto& [split, name] :
-       {std::pair(Split::train, "train"), std::pair(Split::val, "val"), std::pair(Split::val, "valid"),
-        std::pair(Split::val, "validation"), std::pair(Split::test, "test")}) {
-    if (fs::is_directory(folder / name)) there.emplace(split, folder / name);
+  for (const char* name : {"train", "val", "valid", "validation", "test"}) {
+    if (fs::is_directory(folder / name)) there.emplace(*split_named(name), folder / name);
   }
   if (there.count(Split::train) == 0) return {};
   if (there.size() > 1 || !holds_images(folder / "train")) return there;
@@ -176,6 +170,13 @@ std::uint64_t fingerprint(std::uint64_t h, std::uint64_t number) {
 
 std::uint64_t checksum(std::span<const std::byte> bytes) {
   return crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+}
+
+std::optional<Split> split_named(std::string_view name) {
+  if (name == "train" || name == "training") return Split::train;
+  if (name == "val" || name == "valid" || name == "validation") return Split::val;
+  if (name == "test") return Split::test;
+  return std::nullopt;
 }
 
 Split split_among(const std::set<Split>& there, Split wanted) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -28,6 +29,9 @@ Dataset open_image_list(const std::filesystem::path& list, const Reading& readin
 
 enum class Split { train, val, test };
 inline constexpr const char* split_names[] = {"train", "val", "test"};
+
+/// train or training; val, valid or validation; test; nothing for any other word.
+std::optional<Split> split_named(std::string_view name);
 
 /// Which split a request for `wanted` means: where one of val and test is missing, the other goes by both names.
 Split split_among(const std::set<Split>& there, Split wanted);

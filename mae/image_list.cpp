@@ -97,9 +97,7 @@ Split split_of(const Csv& csv, std::size_t row, int at, const std::string& where
   if (at < 0) return Split::train;
   std::string name = field(csv, row, at);
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  if (name == "train" || name == "training") return Split::train;
-  if (name == "val" || name == "valid" || name == "validation") return Split::val;
-  if (name == "test") return Split::test;
+  if (const auto split = split_named(name)) return *split;
   throw kernels::Error("the split \"" + field(csv, row, at) + "\" is not known",
                        where + ":" + std::to_string(csv.lines[row]), "train, val or test; without the column: train");
 }
