@@ -21,13 +21,4 @@ Cost cost(const GeluBackward& a) {
   return {.flops = static_cast<double>(a.x.shape.count()) * 10, .bytes = field_bytes(a)};
 }
 
-template <>
-Rows<GeluForward> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::gelu_forward : Rows<GeluForward>{};
-}
-template <>
-Rows<GeluBackward> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::gelu_backward : Rows<GeluBackward>{};
-}
-
 }  // namespace kernels

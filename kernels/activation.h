@@ -9,6 +9,7 @@ namespace kernels {
 
 struct GeluForward {
   static constexpr const char* kernel = "gelu_forward";
+  static const Rows<GeluForward> cpu, cuda, simt;
 
   View x;  // (R, C)
   View y;  // (R, C)   written
@@ -22,6 +23,7 @@ struct GeluForward {
 
 struct GeluBackward {
   static constexpr const char* kernel = "gelu_backward";
+  static const Rows<GeluBackward> cpu, cuda, simt;
 
   View dy;  // (R, C)
   View x;   // (R, C)
@@ -39,13 +41,5 @@ void validate(const GeluForward& a);
 void validate(const GeluBackward& a);
 Cost cost(const GeluForward& a);
 Cost cost(const GeluBackward& a);
-template <>
-Rows<GeluForward> rows_of(DeviceKind kind);
-template <>
-Rows<GeluBackward> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<GeluForward> gelu_forward;
-extern const Rows<GeluBackward> gelu_backward;
-}  // namespace cpu
 
 }  // namespace kernels

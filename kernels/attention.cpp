@@ -39,13 +39,4 @@ void validate(const AttentionBackward& a) {
 Cost cost(const AttentionForward& a) { return {.flops = 4 * products(a.qkv), .bytes = field_bytes(a)}; }
 Cost cost(const AttentionBackward& a) { return {.flops = 8 * products(a.qkv), .bytes = field_bytes(a)}; }
 
-template <>
-Rows<AttentionForward> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::attention_forward : Rows<AttentionForward>{};
-}
-template <>
-Rows<AttentionBackward> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::attention_backward : Rows<AttentionBackward>{};
-}
-
 }  // namespace kernels

@@ -15,6 +15,7 @@ namespace kernels {
 
 struct AttentionForward {
   static constexpr const char* kernel = "attention_forward";
+  static const Rows<AttentionForward> cpu, cuda, simt;
 
   View qkv;          // (B, T, 3, H, D)
   View out;          // (B, T, H, D)      written
@@ -31,6 +32,7 @@ struct AttentionForward {
 
 struct AttentionBackward {
   static constexpr const char* kernel = "attention_backward";
+  static const Rows<AttentionBackward> cpu, cuda, simt;
 
   View qkv;   // (B, T, 3, H, D)
   View out;   // (B, T, H, D)
@@ -53,13 +55,5 @@ void validate(const AttentionForward& a);
 void validate(const AttentionBackward& a);
 Cost cost(const AttentionForward& a);   // 4 T^2 D operations a head: the two products
 Cost cost(const AttentionBackward& a);  // 8 T^2 D: dv, dP, dq, dk; making S again is extra work, not needed work
-template <>
-Rows<AttentionForward> rows_of(DeviceKind kind);
-template <>
-Rows<AttentionBackward> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<AttentionForward> attention_forward;
-extern const Rows<AttentionBackward> attention_backward;
-}  // namespace cpu
 
 }  // namespace kernels

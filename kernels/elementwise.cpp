@@ -21,17 +21,4 @@ Cost cost(const Fill& a) { return {.flops = 0, .bytes = field_bytes(a)}; }
 Cost cost(const Cast& a) { return {.flops = 0, .bytes = field_bytes(a)}; }
 Cost cost(const Accumulate& a) { return {.flops = static_cast<double>(a.x.shape.count()), .bytes = field_bytes(a)}; }
 
-template <>
-Rows<Fill> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::fill : Rows<Fill>{};
-}
-template <>
-Rows<Cast> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::cast : Rows<Cast>{};
-}
-template <>
-Rows<Accumulate> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::accumulate : Rows<Accumulate>{};
-}
-
 }  // namespace kernels

@@ -7,6 +7,7 @@ namespace kernels {
 
 struct Fill {
   static constexpr const char* kernel = "fill";
+  static const Rows<Fill> cpu, cuda, simt;
 
   View out;  // (R, C)   written: value
   double value = 0;
@@ -19,6 +20,7 @@ struct Fill {
 
 struct Cast {
   static constexpr const char* kernel = "cast";
+  static const Rows<Cast> cpu, cuda, simt;
 
   View x;    // (R, C)   any floating dtype
   View out;  // (R, C)   written: x in the dtype of out, rounded to nearest even
@@ -32,6 +34,7 @@ struct Cast {
 
 struct Accumulate {
   static constexpr const char* kernel = "accumulate";
+  static const Rows<Accumulate> cpu, cuda, simt;
 
   View x;    // (R, C)
   View out;  // (R, C)   updated: out + x
@@ -49,16 +52,5 @@ void validate(const Accumulate& a);
 Cost cost(const Fill& a);
 Cost cost(const Cast& a);
 Cost cost(const Accumulate& a);
-template <>
-Rows<Fill> rows_of(DeviceKind kind);
-template <>
-Rows<Cast> rows_of(DeviceKind kind);
-template <>
-Rows<Accumulate> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<Fill> fill;
-extern const Rows<Cast> cast;
-extern const Rows<Accumulate> accumulate;
-}  // namespace cpu
 
 }  // namespace kernels

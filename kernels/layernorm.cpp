@@ -49,20 +49,4 @@ Cost cost(const LayerNormBackward& a) {
   return {.flops = static_cast<double>(a.x.shape.count()) * 12, .bytes = field_bytes(a)};
 }
 
-template <>
-Rows<LayerNormForward> rows_of(DeviceKind kind) {
-  if constexpr (with_cuda) {
-    if (kind == DeviceKind::cuda) return cuda::layernorm_forward;
-  }
-  return kind == DeviceKind::cpu ? cpu::layernorm_forward : Rows<LayerNormForward>{};
-}
-
-template <>
-Rows<LayerNormBackward> rows_of(DeviceKind kind) {
-  if constexpr (with_cuda) {
-    if (kind == DeviceKind::cuda) return cuda::layernorm_backward;
-  }
-  return kind == DeviceKind::cpu ? cpu::layernorm_backward : Rows<LayerNormBackward>{};
-}
-
 }  // namespace kernels

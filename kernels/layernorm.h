@@ -20,6 +20,7 @@ namespace kernels {
 
 struct LayerNormForward {
   static constexpr const char* kernel = "layernorm_forward";
+  static const Rows<LayerNormForward> cpu, cuda, simt;
 
   View x;           // (R, C)
   View residual{};  // (R, C)   null: none
@@ -46,6 +47,7 @@ struct LayerNormForward {
 
 struct LayerNormBackward {
   static constexpr const char* kernel = "layernorm_backward";
+  static const Rows<LayerNormBackward> cpu, cuda, simt;
 
   View dy;        // (R, C)
   View x;         // (R, C)   what forward normalised: x + residual
@@ -75,18 +77,5 @@ void validate(const LayerNormForward& a);
 void validate(const LayerNormBackward& a);
 Cost cost(const LayerNormForward& a);
 Cost cost(const LayerNormBackward& a);
-template <>
-Rows<LayerNormForward> rows_of(DeviceKind kind);
-template <>
-Rows<LayerNormBackward> rows_of(DeviceKind kind);
-
-namespace cpu {
-extern const Rows<LayerNormForward> layernorm_forward;
-extern const Rows<LayerNormBackward> layernorm_backward;
-}  // namespace cpu
-namespace cuda {
-extern const Rows<LayerNormForward> layernorm_forward;
-extern const Rows<LayerNormBackward> layernorm_backward;
-}  // namespace cuda
 
 }  // namespace kernels

@@ -60,14 +60,4 @@ Cost cost(const MaskedMseBackward& a) {
                    a.rstd.bytes() + a.dpred.bytes()};
 }
 
-template <>
-Rows<MaskedMseForward> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::masked_mse_forward : Rows<MaskedMseForward>{};
-}
-
-template <>
-Rows<MaskedMseBackward> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::masked_mse_backward : Rows<MaskedMseBackward>{};
-}
-
 }  // namespace kernels

@@ -21,6 +21,7 @@ enum class PixelTarget { raw, normalized };
 
 struct MaskedMseForward {
   static constexpr const char* kernel = "masked_mse_forward";
+  static const Rows<MaskedMseForward> cpu, cuda, simt;
 
   View pred;    // (B, 1 + L, P)
   View target;  // (B, L, P)
@@ -47,6 +48,7 @@ struct MaskedMseForward {
 
 struct MaskedMseBackward {
   static constexpr const char* kernel = "masked_mse_backward";
+  static const Rows<MaskedMseBackward> cpu, cuda, simt;
 
   View pred;    // (B, 1 + L, P)
   View target;  // (B, L, P)
@@ -72,13 +74,5 @@ void validate(const MaskedMseForward& a);
 void validate(const MaskedMseBackward& a);
 Cost cost(const MaskedMseForward& a);
 Cost cost(const MaskedMseBackward& a);
-template <>
-Rows<MaskedMseForward> rows_of(DeviceKind kind);
-template <>
-Rows<MaskedMseBackward> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<MaskedMseForward> masked_mse_forward;
-extern const Rows<MaskedMseBackward> masked_mse_backward;
-}  // namespace cpu
 
 }  // namespace kernels

@@ -12,9 +12,4 @@ void validate(const MaskRanks& a) {
 
 Cost cost(const MaskRanks& a) { return {.flops = 0, .bytes = field_bytes(a)}; }
 
-template <>
-Rows<MaskRanks> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::mask_ranks : Rows<MaskRanks>{};
-}
-
 }  // namespace kernels

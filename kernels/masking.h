@@ -16,6 +16,7 @@ namespace kernels {
 
 struct MaskRanks {
   static constexpr const char* kernel = "mask_ranks";
+  static const Rows<MaskRanks> cpu, cuda, simt;
 
   View draws;  // (B, 2)   u32: sample index, epoch
   View rank;   // (B, L)   i32, written
@@ -33,10 +34,7 @@ struct MaskRanks {
 
 void validate(const MaskRanks& a);
 Cost cost(const MaskRanks& a);
-template <>
-Rows<MaskRanks> rows_of(DeviceKind kind);
 namespace cpu {
-extern const Rows<MaskRanks> mask_ranks;
 /// The rule itself, for L keys of one sample: rank and ids as above. ids may be the memory of keys.
 void rank_by_keys(const std::uint32_t* keys, std::int64_t L, std::int32_t* rank, std::int32_t* ids);
 /// The same with vectors.

@@ -22,9 +22,4 @@ Cost cost(const MatMul& s) {
   return {.flops = 2 * elements * static_cast<double>(s.k()), .bytes = field_bytes(s)};
 }
 
-template <>
-Rows<MatMul> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::matmul : Rows<MatMul>{};
-}
-
 }  // namespace kernels

@@ -16,6 +16,7 @@ enum class Layout { plain, transposed };
 
 struct MatMul {
   static constexpr const char* kernel = "matmul";
+  static const Rows<MatMul> cpu, cuda, simt;
 
   View a;           // (M, K)   or (K, M) where transposed
   View b;           // (K, N)   or (N, K) where transposed
@@ -42,10 +43,5 @@ struct MatMul {
 
 void validate(const MatMul& s);
 Cost cost(const MatMul& s);
-template <>
-Rows<MatMul> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<MatMul> matmul;
-}
 
 }  // namespace kernels

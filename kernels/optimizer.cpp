@@ -63,17 +63,4 @@ Cost cost(const StepAdvance& a) {
   return {.flops = 1, .bytes = 2 * a.loss.bytes() + a.finite.bytes() + 2 * a.step.bytes()};
 }
 
-template <>
-Rows<AdamW> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::adamw : Rows<AdamW>{};
-}
-template <>
-Rows<StepGuard> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::step_guard : Rows<StepGuard>{};
-}
-template <>
-Rows<StepAdvance> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::step_advance : Rows<StepAdvance>{};
-}
-
 }  // namespace kernels

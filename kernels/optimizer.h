@@ -16,6 +16,7 @@ namespace kernels {
 
 struct AdamW {
   static constexpr const char* kernel = "adamw";
+  static const Rows<AdamW> cpu, cuda, simt;
 
   View gradient;      // (N)          f32, or f64 in f64 training
   View schedule;      // (steps, 3)   f64: lr, c1, c2
@@ -52,6 +53,7 @@ struct AdamW {
 /// max_norm 0.
 struct StepGuard {
   static constexpr const char* kernel = "step_guard";
+  static const Rows<StepGuard> cpu, cuda, simt;
 
   View loss;          // (1)   f32, or f64 in f64 training
   View squared_norm;  // (1)   of the gradient
@@ -71,6 +73,7 @@ struct StepGuard {
 /// After the update: losses[step mod ring] = loss, then step += 1; only when *finite is 1.
 struct StepAdvance {
   static constexpr const char* kernel = "step_advance";
+  static const Rows<StepAdvance> cpu, cuda, simt;
 
   View loss;    // (1)
   View finite;  // (1)      i32
@@ -92,16 +95,5 @@ void validate(const StepAdvance& a);
 Cost cost(const AdamW& a);
 Cost cost(const StepGuard& a);
 Cost cost(const StepAdvance& a);
-template <>
-Rows<AdamW> rows_of(DeviceKind kind);
-template <>
-Rows<StepGuard> rows_of(DeviceKind kind);
-template <>
-Rows<StepAdvance> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<AdamW> adamw;
-extern const Rows<StepGuard> step_guard;
-extern const Rows<StepAdvance> step_advance;
-}  // namespace cpu
 
 }  // namespace kernels

@@ -20,13 +20,4 @@ Cost cost(const SquaredNorm& a) {
   return {.flops = 2 * static_cast<double>(a.x.shape.count()), .bytes = field_bytes(a)};
 }
 
-template <>
-Rows<ColumnSum> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::column_sum : Rows<ColumnSum>{};
-}
-template <>
-Rows<SquaredNorm> rows_of(DeviceKind kind) {
-  return kind == DeviceKind::cpu ? cpu::squared_norm : Rows<SquaredNorm>{};
-}
-
 }  // namespace kernels

@@ -9,6 +9,7 @@ namespace kernels {
 /// out[c] = sum over rows of x[r, c]: the gradient of a bias.
 struct ColumnSum {
   static constexpr const char* kernel = "column_sum";
+  static const Rows<ColumnSum> cpu, cuda, simt;
 
   View x;    // (R, C)
   View out;  // (C)
@@ -24,6 +25,7 @@ struct ColumnSum {
 /// out = sum of x^2 over all elements: the squared global gradient norm, over a whole flat buffer.
 struct SquaredNorm {
   static constexpr const char* kernel = "squared_norm";
+  static const Rows<SquaredNorm> cpu, cuda, simt;
 
   View x;    // (N)
   View out;  // (1)   written
@@ -39,13 +41,5 @@ void validate(const ColumnSum& a);
 void validate(const SquaredNorm& a);
 Cost cost(const ColumnSum& a);
 Cost cost(const SquaredNorm& a);
-template <>
-Rows<ColumnSum> rows_of(DeviceKind kind);
-template <>
-Rows<SquaredNorm> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<ColumnSum> column_sum;
-extern const Rows<SquaredNorm> squared_norm;
-}  // namespace cpu
 
 }  // namespace kernels

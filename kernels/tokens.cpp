@@ -22,11 +22,6 @@ void check_cut(const Args& a) {
 std::int64_t class_rows(ClassPosition p) { return p == ClassPosition::first_row ? 1 : 0; }
 double elements(const View& v) { return static_cast<double>(v.shape.count()); }
 
-template <class Args>
-Rows<Args> on_cpu(DeviceKind kind, const Rows<Args>& rows) {
-  return kind == DeviceKind::cpu ? rows : Rows<Args>{};
-}
-
 }  // namespace
 
 void validate(const Patchify& a) {
@@ -136,39 +131,6 @@ Cost cost(const TokenScatterForward& a) { return {.flops = elements(a.out), .byt
 Cost cost(const TokenScatterBackward& a) {
   const double masked = static_cast<double>(a.dout.shape[0] * (a.rank.shape[1] - a.ids.shape[1]) * a.dout.cols());
   return {.flops = (a.dmask_token ? masked : 0) + (a.dpositions ? elements(a.dout) : 0), .bytes = field_bytes(a)};
-}
-
-template <>
-Rows<Patchify> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::patchify);
-}
-template <>
-Rows<Unpatchify> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::unpatchify);
-}
-template <>
-Rows<TokenGatherForward> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::token_gather_forward);
-}
-template <>
-Rows<TokenGatherBackward> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::token_gather_backward);
-}
-template <>
-Rows<TokenEmbedForward> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::token_embed_forward);
-}
-template <>
-Rows<TokenEmbedBackward> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::token_embed_backward);
-}
-template <>
-Rows<TokenScatterForward> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::token_scatter_forward);
-}
-template <>
-Rows<TokenScatterBackward> rows_of(DeviceKind kind) {
-  return on_cpu(kind, cpu::token_scatter_backward);
 }
 
 }  // namespace kernels

@@ -21,6 +21,7 @@ enum class PatchOrder { row_column_channel, channel_row_column };
 /// standard deviation s (both as parts of r): scale = 1 / (r s), shift = -m / s.
 struct Patchify {
   static constexpr const char* kernel = "patchify";
+  static const Rows<Patchify> cpu, cuda, simt;
 
   View images;     // (B, height, width, C)   u8, u16, f32 or f64
   View scale;      // (C)                     f64 for f64 patches, else f32
@@ -41,6 +42,7 @@ struct Patchify {
 /// The inverse cut, without scale and shift.
 struct Unpatchify {
   static constexpr const char* kernel = "unpatchify";
+  static const Rows<Unpatchify> cpu, cuda, simt;
 
   View patches;  // (B, L, P P C)
   View images;   // (B, height, width, C)   written; dtype of patches
@@ -57,6 +59,7 @@ struct Unpatchify {
 /// out[b, k] = x[b, ids[b, k]]
 struct TokenGatherForward {
   static constexpr const char* kernel = "token_gather_forward";
+  static const Rows<TokenGatherForward> cpu, cuda, simt;
 
   View x;    // (B, L, C)
   View ids;  // (B, K)      i32, values in [0, L), none twice in a row
@@ -73,6 +76,7 @@ struct TokenGatherForward {
 /// dx[b, l] = dout[b, rank[b, l]] where rank < K, else 0
 struct TokenGatherBackward {
   static constexpr const char* kernel = "token_gather_backward";
+  static const Rows<TokenGatherBackward> cpu, cuda, simt;
 
   View dout;  // (B, K, C)
   View rank;  // (B, L)      i32
@@ -95,6 +99,7 @@ enum class ClassPosition { first_row, none };
 /// With ClassPosition::none out[b, 0] = cls, out[b, 1 + k] = x[b, k] + pos[ids[b, k]].
 struct TokenEmbedForward {
   static constexpr const char* kernel = "token_embed_forward";
+  static const Rows<TokenEmbedForward> cpu, cuda, simt;
 
   View x;          // (B, K, C)       embedded patches, kept ones only
   View cls;        // (1, C)
@@ -116,6 +121,7 @@ struct TokenEmbedForward {
 /// dx[b, k] = dout[b, 1 + k], dcls = sum over b of dout[b, 0], dpositions likewise; sums over b in order.
 struct TokenEmbedBackward {
   static constexpr const char* kernel = "token_embed_backward";
+  static const Rows<TokenEmbedBackward> cpu, cuda, simt;
 
   View dout;          // (B, 1 + K, C)
   View rank{};        // (B, L)          i32; needed for dpositions alone, else may be null
@@ -139,6 +145,7 @@ struct TokenEmbedBackward {
 /// out[b, 1 + l] = (rank[b, l] < K ? x[b, 1 + rank[b, l]] : mask_token) + pos[1 + l].
 struct TokenScatterForward {
   static constexpr const char* kernel = "token_scatter_forward";
+  static const Rows<TokenScatterForward> cpu, cuda, simt;
 
   View x;           // (B, 1 + K, C)
   View mask_token;  // (1, C)
@@ -160,6 +167,7 @@ struct TokenScatterForward {
 /// >= K, dpositions = sum over b of dout[b]; sums over b in order, and over l within a sample first.
 struct TokenScatterBackward {
   static constexpr const char* kernel = "token_scatter_backward";
+  static const Rows<TokenScatterBackward> cpu, cuda, simt;
 
   View dout;           // (B, 1 + L, C)
   View rank;           // (B, L)          i32
@@ -196,31 +204,5 @@ Cost cost(const TokenEmbedForward& a);
 Cost cost(const TokenEmbedBackward& a);
 Cost cost(const TokenScatterForward& a);
 Cost cost(const TokenScatterBackward& a);
-template <>
-Rows<Patchify> rows_of(DeviceKind kind);
-template <>
-Rows<Unpatchify> rows_of(DeviceKind kind);
-template <>
-Rows<TokenGatherForward> rows_of(DeviceKind kind);
-template <>
-Rows<TokenGatherBackward> rows_of(DeviceKind kind);
-template <>
-Rows<TokenEmbedForward> rows_of(DeviceKind kind);
-template <>
-Rows<TokenEmbedBackward> rows_of(DeviceKind kind);
-template <>
-Rows<TokenScatterForward> rows_of(DeviceKind kind);
-template <>
-Rows<TokenScatterBackward> rows_of(DeviceKind kind);
-namespace cpu {
-extern const Rows<Patchify> patchify;
-extern const Rows<Unpatchify> unpatchify;
-extern const Rows<TokenGatherForward> token_gather_forward;
-extern const Rows<TokenGatherBackward> token_gather_backward;
-extern const Rows<TokenEmbedForward> token_embed_forward;
-extern const Rows<TokenEmbedBackward> token_embed_backward;
-extern const Rows<TokenScatterForward> token_scatter_forward;
-extern const Rows<TokenScatterBackward> token_scatter_backward;
-}  // namespace cpu
 
 }  // namespace kernels

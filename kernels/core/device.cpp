@@ -21,6 +21,16 @@ Device this_cpu() {
   return {.kind = DeviceKind::cpu, .name = "cpu", .multiprocessors = cpu::threads(), .memory = pages * page};
 }
 
+// What simt lets a block have is what every GPU from sm_80 on has.
+Device this_simt() {
+  return {.kind = DeviceKind::simt,
+          .name = "simt",
+          .capability = 80,
+          .multiprocessors = 1,
+          .shared_memory = std::size_t{99} << 10,
+          .memory = this_cpu().memory};
+}
+
 // Data sheets: capability, SMs, the shared memory one block can opt in to, board memory.
 std::vector<Device> made_up_devices() {
   const auto gpu = [](const char* name, int capability, int sms, std::size_t shared_kib, std::size_t memory_gib) {
@@ -44,6 +54,7 @@ const std::vector<Device>& devices() {
     if constexpr (with_cuda) {
       for (Device& device : cuda::devices()) found.push_back(std::move(device));
     }
+    if constexpr (with_simt) found.push_back(this_simt());
     return found;
   }();
   return all;
@@ -66,6 +77,7 @@ Device find_device(const std::string& name) {
     choices += device.name + ", ";
   }
   if (name.starts_with("cuda")) throw Error("there is no such device: " + why_no_cuda(), name, "--device cpu");
+  if (name == "simt") throw Error("this build has no simt device", name, "configure with -DMAE_SIMT=ON");
   throw Error("there is no such device", name, "one of " + choices.substr(0, choices.size() - 2));
 }
 

@@ -2,12 +2,14 @@
 //
 // A kernel is an argument struct with
 //     static constexpr const char* kernel = "layernorm_forward";
-//     template <class Self, class F> static void fields(Self& a, F f);   // f(name, a.view, role) for every view
+//     static const Rows<LayerNormForward> cpu, cuda, simt;                // a table of rows for each device, best
+//     first template <class Self, class F> static void fields(Self& a, F f);   // f(name, a.view, role) for every view
 // and, for all devices, two functions:
 //     void validate(const Args&);                     // throws Error: kernel, shapes, what is wrong
 //     Cost cost(const Args&);
-// Each device gives a constexpr table of rows; rows_of<Args>(kind) hands it out. launch() takes the first row that does
-// not refuse. A row can be forced by name, for one launch or on the stream; then a refusal is an error with its reason.
+// Each device's file defines its table; cuda and simt share one file (kernels/cuda/common.cuh). launch() takes the
+// first row that does not refuse. A row can be forced by name, for one launch or on the stream; then a refusal is an
+// error with its reason.
 //
 // Promises of every row: inputs are never written; every element of an output is written; sums are f32 or better; the
 // same inputs give the same bits; it never allocates and never synchronises.
@@ -17,6 +19,7 @@
 #include <span>
 #include <string>
 
+#include "kernels/core/build.h"
 #include "kernels/core/check.h"
 #include "kernels/core/stream.h"
 
@@ -33,9 +36,17 @@ struct Variant {
 template <class Args>
 using Rows = std::span<const Variant<Args>>;
 
-/// The table of one device kind, best row first; empty where the kernel has none there. Defined beside validate().
+/// The table of one kind of device; empty where this build has no such device.
 template <class Args>
-Rows<Args> rows_of(DeviceKind kind);
+Rows<Args> rows_of(DeviceKind kind) {
+  if constexpr (with_cuda) {
+    if (kind == DeviceKind::cuda) return Args::cuda;
+  }
+  if constexpr (with_simt) {
+    if (kind == DeviceKind::simt) return Args::simt;
+  }
+  return kind == DeviceKind::cpu ? Args::cpu : Rows<Args>{};
+}
 
 /// Whether a gradient is written or added to what is there.
 enum class Write { overwrite, accumulate };
@@ -93,7 +104,9 @@ void launch(Stream& stream, const Args& args, const std::string& row = {}) {
   const std::size_t bytes = variant.workspace ? variant.workspace(stream.device(), args) : 0;
   if (stream.observer) stream.observer({Args::kernel, variant.name, cost(args), bytes, fields_of(args)});
   void* scratch = bytes ? stream.scratch(bytes, Args::kernel, variant.name) : nullptr;
-  if (!stream.dry()) variant.run(stream, args, scratch);
+  if (stream.dry()) return;
+  stream.running = {.kernel = Args::kernel, .row = variant.name};
+  variant.run(stream, args, scratch);
 }
 
 }  // namespace kernels

@@ -35,6 +35,13 @@ struct LaunchRecord {
   std::vector<Field> fields;  // the views of the argument struct, null ones left out
 };
 
+/// The launch under way, or the last one: for the messages of a device, and for tests of how work is split.
+struct Running {
+  const char* kernel = "a kernel";
+  const char* row = "";
+  unsigned warps = 0;  // cuda, simt: of its largest grid
+};
+
 /// dry: launches are validated, costed and observed, but nothing runs and no memory is touched.
 enum class StreamMode { eager, dry };
 
@@ -63,6 +70,7 @@ class Stream {
   std::size_t scratch_wanted() const { return scratch_wanted_; }  // the largest request so far
 
   std::function<void(const LaunchRecord&)> observer;  // called before each launch, where set
+  Running running;
 
  private:
   Device device_;

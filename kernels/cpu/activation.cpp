@@ -102,7 +102,9 @@ constexpr Variant<GeluBackward> backward_rows[] = {
 
 }  // namespace
 
-const Rows<GeluForward> gelu_forward{forward_rows};
-const Rows<GeluBackward> gelu_backward{backward_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<GeluForward> GeluForward::cpu{cpu::forward_rows};
+const Rows<GeluBackward> GeluBackward::cpu{cpu::backward_rows};
+}  // namespace kernels

@@ -120,7 +120,9 @@ constexpr Variant<AttentionBackward> backward_rows[] = {
 
 }  // namespace
 
-const Rows<AttentionForward> attention_forward{forward_rows};
-const Rows<AttentionBackward> attention_backward{backward_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<AttentionForward> AttentionForward::cpu{cpu::forward_rows};
+const Rows<AttentionBackward> AttentionBackward::cpu{cpu::backward_rows};
+}  // namespace kernels

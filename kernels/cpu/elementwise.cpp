@@ -120,8 +120,10 @@ void convert(const View& x, const View& out) {
   });
 }
 
-const Rows<Fill> fill{fill_rows};
-const Rows<Cast> cast{cast_rows};
-const Rows<Accumulate> accumulate{accumulate_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<Fill> Fill::cpu{cpu::fill_rows};
+const Rows<Cast> Cast::cpu{cpu::cast_rows};
+const Rows<Accumulate> Accumulate::cpu{cpu::accumulate_rows};
+}  // namespace kernels

@@ -199,7 +199,9 @@ constexpr Variant<LayerNormBackward> backward_rows[] = {
 
 }  // namespace
 
-const Rows<LayerNormForward> layernorm_forward{forward_rows};
-const Rows<LayerNormBackward> layernorm_backward{backward_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<LayerNormForward> LayerNormForward::cpu{cpu::forward_rows};
+const Rows<LayerNormBackward> LayerNormBackward::cpu{cpu::backward_rows};
+}  // namespace kernels

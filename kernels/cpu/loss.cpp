@@ -176,7 +176,9 @@ constexpr Variant<MaskedMseBackward> backward_rows[] = {
 
 }  // namespace
 
-const Rows<MaskedMseForward> masked_mse_forward{forward_rows};
-const Rows<MaskedMseBackward> masked_mse_backward{backward_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<MaskedMseForward> MaskedMseForward::cpu{cpu::forward_rows};
+const Rows<MaskedMseBackward> MaskedMseBackward::cpu{cpu::backward_rows};
+}  // namespace kernels

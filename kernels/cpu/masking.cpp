@@ -85,6 +85,8 @@ constexpr Variant<MaskRanks> rows[] = {
 
 }  // namespace
 
-const Rows<MaskRanks> mask_ranks{rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<MaskRanks> MaskRanks::cpu{cpu::rows};
+}  // namespace kernels

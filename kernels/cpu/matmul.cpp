@@ -67,6 +67,8 @@ constexpr Variant<MatMul> rows[] = {
 
 }  // namespace
 
-const Rows<MatMul> matmul{rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<MatMul> MatMul::cpu{cpu::rows};
+}  // namespace kernels

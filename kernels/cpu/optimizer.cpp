@@ -156,8 +156,10 @@ constexpr Variant<StepAdvance> step_advance_rows[] = {
 
 }  // namespace
 
-const Rows<AdamW> adamw{adamw_rows};
-const Rows<StepGuard> step_guard{step_guard_rows};
-const Rows<StepAdvance> step_advance{step_advance_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<AdamW> AdamW::cpu{cpu::adamw_rows};
+const Rows<StepGuard> StepGuard::cpu{cpu::step_guard_rows};
+const Rows<StepAdvance> StepAdvance::cpu{cpu::step_advance_rows};
+}  // namespace kernels

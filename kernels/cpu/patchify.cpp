@@ -99,7 +99,9 @@ constexpr Variant<Unpatchify> unpatchify_rows[] = {
 
 }  // namespace
 
-const Rows<Patchify> patchify{patchify_rows};
-const Rows<Unpatchify> unpatchify{unpatchify_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<Patchify> Patchify::cpu{cpu::patchify_rows};
+const Rows<Unpatchify> Unpatchify::cpu{cpu::unpatchify_rows};
+}  // namespace kernels

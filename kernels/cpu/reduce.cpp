@@ -127,7 +127,9 @@ constexpr Variant<SquaredNorm> squared_norm_rows[] = {
 
 }  // namespace
 
-const Rows<ColumnSum> column_sum{column_sum_rows};
-const Rows<SquaredNorm> squared_norm{squared_norm_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<ColumnSum> ColumnSum::cpu{cpu::column_sum_rows};
+const Rows<SquaredNorm> SquaredNorm::cpu{cpu::squared_norm_rows};
+}  // namespace kernels

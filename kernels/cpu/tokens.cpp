@@ -217,11 +217,13 @@ constexpr Variant<TokenScatterBackward> scatter_backward_rows[] = {
 
 }  // namespace
 
-const Rows<TokenGatherForward> token_gather_forward{gather_forward_rows};
-const Rows<TokenGatherBackward> token_gather_backward{gather_backward_rows};
-const Rows<TokenEmbedForward> token_embed_forward{embed_forward_rows};
-const Rows<TokenEmbedBackward> token_embed_backward{embed_backward_rows};
-const Rows<TokenScatterForward> token_scatter_forward{scatter_forward_rows};
-const Rows<TokenScatterBackward> token_scatter_backward{scatter_backward_rows};
-
 }  // namespace kernels::cpu
+
+namespace kernels {
+const Rows<TokenGatherForward> TokenGatherForward::cpu{cpu::gather_forward_rows};
+const Rows<TokenGatherBackward> TokenGatherBackward::cpu{cpu::gather_backward_rows};
+const Rows<TokenEmbedForward> TokenEmbedForward::cpu{cpu::embed_forward_rows};
+const Rows<TokenEmbedBackward> TokenEmbedBackward::cpu{cpu::embed_backward_rows};
+const Rows<TokenScatterForward> TokenScatterForward::cpu{cpu::scatter_forward_rows};
+const Rows<TokenScatterBackward> TokenScatterBackward::cpu{cpu::scatter_backward_rows};
+}  // namespace kernels

@@ -1,46 +1,30 @@
-// What every .cu file shares: error checks, the one launch function, warp sums, vector loads.
+// What every .cu file of a kernel shares. These files are compiled twice: by nvcc, in namespace kernels::cuda, and by
+// the host compiler, in namespace kernels::simt, where each thread is a fiber (kernels/simt/grid.h). MAE_GPU is the
+// namespace.
 #pragma once
 
-#include <cuda_runtime.h>
+#if defined(__CUDACC__)
+#include "kernels/cuda/nvcc.cuh"
+#else
+#include "kernels/simt/words.h"
+#endif
+#include "kernels/core/launch.h"
 
-#include <string>
-
-#include "kernels/core/check.h"
-#include "kernels/core/dtype.h"
-#include "kernels/core/stream.h"
-
-namespace kernels::cuda {
-
-inline void check(cudaError_t status, const char* call) {
-  if (status != cudaSuccess) throw Error(cudaGetErrorString(status), call);
-}
-
-struct Grid {
-  unsigned blocks, threads;
-  std::size_t shared = 0;  // bytes of dynamic shared memory
-};
-
-/// The one way to start a kernel: kernels/cuda has no <<<>>> outside this function.
-template <class... Parameters, class... Arguments>
-void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Arguments... arguments) {
-  kernel<<<grid.blocks, grid.threads, grid.shared, static_cast<cudaStream_t>(stream.native())>>>(
-      Parameters(arguments)...);
-  check(cudaGetLastError(), "kernel launch");
-}
+namespace kernels::MAE_GPU {
 
 inline constexpr unsigned full_warp = 0xffffffffu;
+inline constexpr int lanes = 32;
 
 /// Sum over the 32 lanes, the same bits in every lane: a butterfly adds the same pairs everywhere.
-__device__ inline float warp_sum(float value) {
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(full_warp, value, offset);
+template <class T>
+__device__ inline T warp_sum(T value) {
+  for (int offset = lanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(full_warp, value, offset);
   return value;
 }
 
-/// Static shared memory: Count elements of T. The Id keeps two arrays of one type and size apart.
-template <class T, int Count, int Id>
-__device__ T* shared() {
-  __shared__ T memory[Count];
-  return memory;
+__device__ inline float warp_max(float value) {
+  for (int offset = lanes / 2; offset > 0; offset /= 2) value = fmaxf(value, __shfl_xor_sync(full_warp, value, offset));
+  return value;
 }
 
 /// N elements moved by one load or store of up to 16 bytes.
@@ -51,6 +35,7 @@ struct alignas(sizeof(T) * N) Pack {
 
 template <class T, int N>
 __device__ inline void load(const T* from, float (&to)[N]) {
+  require_aligned(from, sizeof(Pack<T, N>));
   const auto pack = *reinterpret_cast<const Pack<T, N>*>(from);
 #pragma unroll
   for (int i = 0; i < N; ++i) to[i] = static_cast<float>(pack.at[i]);
@@ -58,17 +43,29 @@ __device__ inline void load(const T* from, float (&to)[N]) {
 
 template <class T, int N>
 __device__ inline void store(T* to, const float (&from)[N]) {
+  require_aligned(to, sizeof(Pack<T, N>));
   Pack<T, N> pack;
 #pragma unroll
   for (int i = 0; i < N; ++i) pack.at[i] = T(from[i]);
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
+/// Elements of 16 bytes: the widest pack.
+template <class T>
+inline constexpr int widest = 16 / static_cast<int>(sizeof(T));
+
 /// True when rows of `view` can be moved in packs of N elements.
-template <int N>
-bool packs(const View& view) {
-  const std::size_t bytes = N * size_of(view.dtype);
+inline bool packs(const View& view, int N) {
+  const std::size_t bytes = static_cast<std::size_t>(N) * size_of(view.dtype);
   return view.cols() % N == 0 && view.row_stride % N == 0 && reinterpret_cast<std::size_t>(view.data) % bytes == 0;
 }
 
-}  // namespace kernels::cuda
+inline unsigned blocks_for(long long items, long long each) { return static_cast<unsigned>((items + each - 1) / each); }
+
+/// f(T{}) for the types of these rows, f32 and bf16.
+template <class F>
+void visit(DType type, F&& f) {
+  type == DType::f32 ? f(float{}) : f(bf16{});
+}
+
+}  // namespace kernels::MAE_GPU

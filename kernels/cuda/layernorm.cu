@@ -1,8 +1,7 @@
 // LayerNorm on CUDA, f32 and bf16.
 //
 // forward   one warp a row, 4 rows a block of 128 threads. A lane owns packs of N elements (16 bytes where the rows
-// allow),
-//           32 * N apart; the row stays in registers (C <= 1280), so memory is read once.
+//           allow), 32 * N apart; the row stays in registers (C <= 1280), so memory is read once.
 //           Bytes: read x (+ residual), write y (+ sum), 8 bytes of statistics a row: the least possible.
 // backward  the same split for dx. dgamma and dbeta in two stages, without atomics: each block adds its rows' shares in
 //           a fixed order into its own (2, C) partial; a second kernel adds the partials column by column, in block
@@ -12,7 +11,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/layernorm.h"
 
-namespace kernels::cuda {
+namespace kernels::MAE_GPU {
 namespace {
 
 constexpr int warps = 4;          // rows in flight in one block
@@ -172,13 +171,13 @@ __global__ void __launch_bounds__(columns* row_lanes) partial_kernel(BackwardPoi
       dbeta += dy;
     }
   }
-  float* lanes = shared<float, 2 * columns * row_lanes, 0>();  // (2, row_lanes, columns)
-  lanes[threadIdx.x] = dgamma;
-  lanes[columns * row_lanes + threadIdx.x] = dbeta;
+  auto sums = shared<float, 2 * columns * row_lanes, 0>();  // (2, row_lanes, columns)
+  sums[threadIdx.x] = dgamma;
+  sums[columns * row_lanes + threadIdx.x] = dbeta;
   __syncthreads();
   if (l < 2 && c < a.C) {  // the first two warps: one for dgamma, one for dbeta
     float sum = 0;
-    for (int i = 0; i < row_lanes; ++i) sum += lanes[l * columns * row_lanes + i * columns + threadIdx.x % columns];
+    for (int i = 0; i < row_lanes; ++i) sum += sums[l * columns * row_lanes + i * columns + threadIdx.x % columns];
     partial[(part * 2 + l) * a.C + c] = sum;
   }
 }
@@ -196,8 +195,6 @@ __global__ void finish_kernel(const float* partial, float* dgamma, float* dbeta,
   dgamma[c] = g + g_sum;
   dbeta[c] = b + b_sum;
 }
-
-unsigned blocks_for(long long items, long long each) { return static_cast<unsigned>((items + each - 1) / each); }
 
 template <class T, int N>
 void forward_packed(Stream& stream, const LayerNormForward& a) {
@@ -224,16 +221,13 @@ void dx_packed(Stream& stream, const BackwardPointers& p) {
   run_kernel(stream, {blocks_for(p.rows, warps), 32 * warps}, dx_kernel<T, N>, p);
 }
 
-// The widest pack that all rows allow: 16 bytes, else one element.
-template <class T>
-constexpr int widest = 16 / static_cast<int>(sizeof(T));
-
+// Whether all rows allow packs of 16 bytes.
 template <class Args>
 bool wide(const Args& a) {
   bool ok = true;
   Args::fields(a, [&](const char*, const View& v, Role) {
     if (v && v.dtype == a.x.dtype && v.cols() == a.x.cols()) {
-      ok = ok && (v.dtype == DType::f32 ? packs<widest<float>>(v) : packs<widest<bf16>>(v));
+      ok = ok && packs(v, v.dtype == DType::f32 ? widest<float> : widest<bf16>);
     }
   });
   return ok;
@@ -297,7 +291,9 @@ constexpr Variant<LayerNormBackward> backward_rows[] = {
 
 }  // namespace
 
-const Rows<LayerNormForward> layernorm_forward{forward_rows};
-const Rows<LayerNormBackward> layernorm_backward{backward_rows};
+}  // namespace kernels::MAE_GPU
 
-}  // namespace kernels::cuda
+namespace kernels {
+const Rows<LayerNormForward> LayerNormForward::MAE_GPU{MAE_GPU::forward_rows};
+const Rows<LayerNormBackward> LayerNormBackward::MAE_GPU{MAE_GPU::backward_rows};
+}  // namespace kernels

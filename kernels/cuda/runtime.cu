@@ -3,7 +3,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/core/check.h"
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/nvcc.cuh"
 
 namespace kernels::cuda {
 

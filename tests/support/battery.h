@@ -1,15 +1,19 @@
 // The battery that every kernel passes, on every device, in every row: compared with the f64 reference on the rounded
 // inputs; outputs poisoned with NaN and fenced with guard bands first; run twice for the same bits; replayed from a
 // graph for the same bits; on views that no vector load is aligned with; inputs and the padding between rows untouched;
-// accumulate = overwrite + previous, in the reference; wrong shapes refused.
+// accumulate = overwrite + previous, in the reference; wrong shapes refused. On a GPU, and on simt, more than one warp
+// is at work in some case; on simt, the smallest case with more than one block's worth of work gives the same bits in
+// ten orders of threads and blocks.
 #pragma once
 
+#include <algorithm>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "kernels/cases/case.h"
+#include "kernels/simt/grid.h"
 #include "tests/support/catch.h"
 #include "tests/support/operand.h"
 
@@ -162,12 +166,26 @@ void check_accumulation(const Args& args) {
   }
 }
 
-/// False, and nothing checked, where the row refuses these arguments. `shift`: of all its views, in elements.
+/// The order in which simt runs threads and blocks; 0: the natural one.
+inline void simt_order([[maybe_unused]] std::uint32_t seed) {
+  if constexpr (with_simt) simt::set_seed(seed);
+}
+
+/// What one row did in all of its cases.
+struct RowReport {
+  bool ran = false;
+  unsigned warps = 0;  // of its largest grid, on a GPU or simt
+};
+
+/// Checks nothing where the row refuses these arguments. `shift`: of all its views, in elements; `orders`: in how many
+/// orders of its threads simt runs it again.
 template <class Args>
-bool check_row(const Device& device, const Args& args, const Variant<Args>& variant, std::size_t shift) {
+void check_row(const Device& device, const Args& args, const Variant<Args>& variant, std::size_t shift, int orders,
+               RowReport& report) {
   const std::string row = variant.name;
   Bench<Args> bench(device, args, shift);
-  if (variant.refuses && variant.refuses(device, bench.args())) return false;
+  if (variant.refuses && variant.refuses(device, bench.args())) return;
+  report.ran = true;
   Bench<Args> exact(devices().front(), with_dtype_f64(args));
   make_inputs(exact, bench);
   DType dtype = DType::f64;  // the coarsest floating type among the views decides the bound
@@ -202,15 +220,23 @@ bool check_row(const Device& device, const Args& args, const Variant<Args>& vari
     }
   }
   const auto first = snapshot(bench);
-  restart();
-  bench.run(row);
-  bench.download();
-  CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
-  restart();
-  bench.replay(row);
-  bench.download();
-  CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
-  return true;
+  const auto again = [&](auto run) {
+    restart();
+    run();
+    bench.download();
+    CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
+  };
+  if (device.kind == DeviceKind::simt) {
+    for (int seed = 1; seed <= orders; ++seed) {
+      simt_order(static_cast<std::uint32_t>(seed));
+      again([&] { bench.run(row); });
+    }
+    simt_order(0);
+  } else {
+    again([&] { bench.run(row); });
+    again([&] { bench.replay(row); });
+  }
+  report.warps = std::max(report.warps, bench.stream().running.warps);
 }
 
 /// Any one view made one element longer must be refused by validate, with the kernel's name in the message; but for
@@ -238,13 +264,25 @@ void check_refusals(const Args& args) {
   }
 }
 
+/// Kernels with nothing to share out: they say so in their Case.
+template <class Args>
+constexpr bool one_thread_is_enough = requires {
+  Case<Args>::scalars_only;
+};
+
+/// simt is for small cases: about a second each.
+template <class Args>
+bool too_large(const Device& device, const Args& args) {
+  return device.kind == DeviceKind::simt && (cost(args).flops > 50e6 || cost(args).bytes > 2e6);
+}
+
 /// The whole battery for one kernel.
 template <class Args>
 void battery() {
-  std::set<std::string> never_ran;
   for (const Device& device : devices()) {
-    for (const auto& variant : rows_of<Args>(device.kind))
-      never_ran.insert(std::string(name_of(device.kind)) + " " + variant.name);
+    std::map<std::string, RowReport> reports;
+    for (const auto& variant : rows_of<Args>(device.kind)) reports[variant.name] = {};
+    bool first = true;
     for (const char* shape : Case<Args>::tests) {
       for (DType dtype : Case<Args>::dtypes()) {
         int variation = 0;
@@ -255,21 +293,27 @@ void battery() {
             for (const std::size_t shift : {0, 1}) {
               INFO(Args::kernel << " on " << device.name << " row " << variant.name << " shape " << shape << " "
                                 << name_of(dtype) << " variation " << variation << " shift " << shift);
-              if (check_row(device, args, variant, shift))
-                never_ran.erase(std::string(name_of(device.kind)) + " " + variant.name);
+              if (!too_large(device, args))
+                check_row(device, args, variant, shift, first ? 10 : 1, reports[variant.name]);
             }
           }
           ++variation;
         }
       }
+      first = false;
+    }
+    for (const auto& [row, report] : reports) {
+      INFO(Args::kernel << "=" << row << " on " << device.name);
+      CHECK(report.ran);  // in some case
+      if (device.kind != DeviceKind::cpu && !one_thread_is_enough<Args>) CHECK(report.warps > 1);
     }
   }
-  for (const std::string& row : never_ran)
-    FAIL_CHECK(Args::kernel << ": the row " << row << " was not run by any case");
+  const bool has_gpu =
+      std::any_of(devices().begin(), devices().end(), [](auto& d) { return d.kind == DeviceKind::cuda; });
   if (const char* required = std::getenv("MAE_REQUIRE_CUDA"); required && *required == '1') {
     INFO(why_no_cuda());
-    REQUIRE(devices().size() > 1);
-  } else if (devices().size() == 1 && !rows_of<Args>(DeviceKind::cuda).empty()) {
+    REQUIRE(has_gpu);
+  } else if (!has_gpu && !rows_of<Args>(DeviceKind::cuda).empty()) {
     WARN(Args::kernel << ": CUDA rows were not run: " << why_no_cuda());
   }
 }

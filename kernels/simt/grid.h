@@ -1,0 +1,65 @@
+// simt: a CUDA grid on the CPU, one block after the other, each thread of a block a fiber.
+//
+// A thread runs until it must wait (barrier, shuffle, vote) or ends; then the next one goes on. Order of blocks, and of
+// the threads in every round, is drawn from the seed (set_seed, or MAE_SIMT_SEED; 0 is the natural order), so that a
+// kernel that leans on an order gives other bits.
+//
+// What a GPU would leave undefined stops the launch with kernels::Error, which names kernel, row, block and thread:
+// barriers that not all threads of a block reach; shuffles and votes whose lanes disagree on the mask, or read from a
+// lane outside of it; and all that shared.h says of shared memory. In a debugger, break at kernels::simt::stop.
+//
+// There is no grid-wide barrier, and a block must not wait for another one.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/core/stream.h"
+
+namespace kernels::simt {
+
+struct Index {
+  unsigned x = 0;
+};
+extern Index threadIdx, blockIdx, blockDim, gridDim;  // of the thread that runs now; all grids are one-dimensional
+
+/// A line of a kernel.
+struct Place {
+  const char* file = "";
+  int line = 0;
+};
+
+inline constexpr unsigned warp_lanes = 32;
+
+struct Grid {
+  unsigned blocks, threads;
+  std::size_t shared = 0;  // bytes of dynamic shared memory
+};
+
+/// Runs body(context) for every thread of the grid. Throws kernels::Error.
+void run_grid(Stream& stream, Grid grid, void (*body)(void*), void* context);
+
+void set_seed(std::uint32_t seed);
+
+/// Ends the launch: "<kernel>=<row>, block 3, thread 17: <what>" and, where given, file and line.
+[[noreturn]] void stop(const std::string& what);
+[[noreturn]] void stop(const std::string& what, Place place);
+
+/// __syncthreads
+void block_barrier(Place place);
+
+/// What lanes do together. Each lane hands in 8 bytes; all lanes of the mask meet; each gets what it asked for.
+enum class WarpStep { sync, shuffle, ballot };
+/// shuffle: the value of lane `source`. ballot: bit i is whether lane i's value is not 0. sync: 0.
+std::uint64_t meet(WarpStep step, unsigned mask, std::uint64_t value, unsigned source, Place place);
+
+/// Where the thread that runs now stands: two accesses of shared memory by different threads are in order when a
+/// barrier, or a __syncwarp of one warp, lies between them.
+struct Moment {
+  std::uint32_t block = 0;  // barriers behind it
+  std::uint32_t warp = 0;   // full __syncwarps behind it
+};
+Moment now();
+unsigned threads_of_block();
+
+}  // namespace kernels::simt

@@ -1,0 +1,105 @@
+// The words of CUDA C++ that kernels/cuda/*.cu use, for the host compiler: what nvcc.cuh is for nvcc.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "kernels/core/dtype.h"
+#include "kernels/simt/grid.h"
+#include "kernels/simt/shared.h"
+
+#define MAE_GPU simt
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+
+namespace kernels::simt {
+
+using std::isfinite;
+using std::max;
+using std::min;
+
+/// The one way to start a kernel.
+template <class... Parameters, class... Arguments>
+void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Arguments... arguments) {
+  auto body = [&] { kernel(Parameters(arguments)...); };
+  run_grid(
+      stream, grid, [](void* context) { (*static_cast<decltype(body)*>(context))(); }, &body);
+}
+
+// ---- threads of a block, lanes of a warp ----------------------------------------------------------------------------
+// The last two arguments are where the call stands: for messages.
+
+inline void __syncthreads(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  block_barrier({file, line});
+}
+
+inline void __syncwarp(unsigned mask = ~0u, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  meet(WarpStep::sync, mask, 0, threadIdx.x % warp_lanes, {file, line});
+}
+
+template <class T>
+T shuffle(unsigned mask, T value, unsigned source, Place place) {
+  static_assert(sizeof(T) <= 8);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = meet(WarpStep::shuffle, mask, bits, source, place);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  return shuffle(mask, value, static_cast<unsigned>(source) % warp_lanes, {file, line});
+}
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  return shuffle(mask, value, (threadIdx.x % warp_lanes) ^ static_cast<unsigned>(bits), {file, line});
+}
+
+inline unsigned __ballot_sync(unsigned mask, bool holds, const char* file = __builtin_FILE(),
+                              int line = __builtin_LINE()) {
+  return static_cast<unsigned>(meet(WarpStep::ballot, mask, holds, threadIdx.x % warp_lanes, {file, line}));
+}
+
+// ---- memory ---------------------------------------------------------------------------------------------------------
+
+template <class T>
+constexpr const char* name_of_type() {
+  return name_of(dtype_of<T>);
+}
+
+template <class T, int Count, int Id>
+Shared<T> shared() {
+  return Shared<T>(shared_array(name_of_type<T>(), sizeof(T), Count, Id));
+}
+
+template <class T>
+Shared<T> dynamic_shared() {
+  return Shared<T>(dynamic_array(name_of_type<T>(), sizeof(T)));
+}
+
+/// A GPU traps where an address is not a multiple of what is moved; here the launch stops.
+inline void require_aligned(const void* address, std::size_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
+    stop("moves " + std::to_string(bytes) + " bytes at once at an address that is not a multiple of them");
+}
+
+template <class T>
+void cp_async16(Shared<T> to, const T* from) {
+  require_aligned(from, 16);
+  if (static_cast<std::size_t>(to.at()) * sizeof(T) % 16 != 0)
+    stop("moves 16 bytes at once to an address that is not a multiple of them");
+  copy_async(to.array(), to.at(), sizeof(T), from, 16);
+}
+inline void cp_async_commit() { commit_async(); }
+template <int GroupsLeft>
+void cp_async_wait() {
+  wait_async(GroupsLeft);
+}
+
+}  // namespace kernels::simt
