@@ -60,7 +60,25 @@ inline bool packs(const View& view, int N) {
   return view.cols() % N == 0 && view.row_stride % N == 0 && reinterpret_cast<std::size_t>(view.data) % bytes == 0;
 }
 
+/// A view as a kernel takes it.
+template <class T>
+struct Matrix {
+  T* data;
+  long long stride;
+
+  __device__ T* row(long long r) const { return data + r * stride; }
+};
+template <class T>
+Matrix<T> matrix(const View& v) {
+  return {v.as<T>(), v.row_stride};
+}
+
 inline unsigned blocks_for(long long items, long long each) { return static_cast<unsigned>((items + each - 1) / each); }
+
+/// What rows of f32 and bf16 refuse; null: nothing.
+inline const char* not_f32_or_bf16(const View& v) {
+  return v.dtype == DType::f32 || v.dtype == DType::bf16 ? nullptr : "this row has f32 and bf16";
+}
 
 /// f(T{}) for the types of these rows, f32 and bf16.
 template <class F>
