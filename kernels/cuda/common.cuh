@@ -27,6 +27,19 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
+/// Sum over a block of `threads` threads, the same bits in every thread: warps are added in order. The Id is that of
+/// its shared memory, good for one sum a kernel.
+template <int threads, int Id, class T>
+__device__ inline T block_sum(T value) {
+  auto sums = shared<T, threads / lanes, Id>();
+  value = warp_sum(value);
+  if (threadIdx.x % lanes == 0) sums[threadIdx.x / lanes] = value;
+  __syncthreads();
+  T total = 0;
+  for (int w = 0; w < threads / lanes; ++w) total += sums[w];
+  return total;
+}
+
 /// N elements moved by one load or store of up to 16 bytes.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {

@@ -3,11 +3,6 @@
 #include "kernels/registry.h"
 
 namespace kernels {
-const Rows<MaskedMseForward> MaskedMseForward::MAE_GPU{};
-const Rows<MaskedMseBackward> MaskedMseBackward::MAE_GPU{};
-const Rows<MaskRanks> MaskRanks::MAE_GPU{};
-const Rows<ColumnSum> ColumnSum::MAE_GPU{};
-const Rows<SquaredNorm> SquaredNorm::MAE_GPU{};
 const Rows<Patchify> Patchify::MAE_GPU{};
 const Rows<Unpatchify> Unpatchify::MAE_GPU{};
 const Rows<TokenGatherForward> TokenGatherForward::MAE_GPU{};
