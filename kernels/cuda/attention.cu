@@ -42,15 +42,15 @@ __device__ inline long long my_warp() { return static_cast<long long>(blockIdx.x
 /// Rows of D elements in (B, T, 3, H, D) and (B, T, H, D), and the row of T statistics in (B, H, T).
 template <class T>
 __device__ T* packed_row(const Matrix<T>& qkv, const Heads& s, const Token& p, int t, int which) {
-  return qkv.row(((static_cast<long long>(p.b) * s.T + t) * 3 + which) * s.H + p.h);
+  return qkv[((static_cast<long long>(p.b) * s.T + t) * 3 + which) * s.H + p.h];
 }
 template <class T>
 __device__ T* token_row(const Matrix<T>& tokens, const Heads& s, const Token& p, int t) {
-  return tokens.row((static_cast<long long>(p.b) * s.T + t) * s.H + p.h);
+  return tokens[(static_cast<long long>(p.b) * s.T + t) * s.H + p.h];
 }
 template <class T>
 __device__ T* head_row(const Matrix<T>& statistics, const Heads& s, const Token& p) {
-  return statistics.row(static_cast<long long>(p.b) * s.H + p.h);
+  return statistics[static_cast<long long>(p.b) * s.H + p.h];
 }
 
 template <class T>

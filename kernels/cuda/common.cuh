@@ -79,7 +79,7 @@ struct Matrix {
   T* data;
   long long stride;
 
-  __device__ T* row(long long r) const { return data + r * stride; }
+  __device__ T* operator[](long long r) const { return data + r * stride; }
 };
 template <class T>
 Matrix<T> matrix(const View& v) {

@@ -57,17 +57,17 @@ struct Forward {
 template <class T, int N>
 __device__ float squared_error(const Forward<T>& a, long long patch, int lane) {
   const long long b = patch / a.L, l = patch % a.L;
-  const T* target = a.target.row(patch);
+  const T* target = a.target[patch];
   Spread s;
   if (a.mean.data) {
     s = spread_of<T, N>(target, a.P, a.eps, lane);
     if (lane == 0) {
-      a.mean.row(b)[l] = s.mean;
-      a.rstd.row(b)[l] = s.rstd;
+      a.mean[b][l] = s.mean;
+      a.rstd[b][l] = s.rstd;
     }
   }
-  if (a.rank.row(b)[l] < a.keep) return 0;
-  const T* pred = a.pred.row(patch + b + 1);  // behind the class tokens of this sample and of all before it
+  if (a.rank[b][l] < a.keep) return 0;
+  const T* pred = a.pred[patch + b + 1];  // behind the class tokens of this sample and of all before it
   float sum = 0;
   for (int p = lane * N; p < a.P; p += 32 * N) {
     float x[N], t[N];
@@ -115,12 +115,12 @@ __global__ void __launch_bounds__(threads) backward_kernel(Backward<T> a) {
   const long long r = static_cast<long long>(blockIdx.x) * warps + threadIdx.x / 32;
   if (r >= a.rows) return;
   const long long b = r / (1 + a.L), l = r % (1 + a.L) - 1;  // l = -1: the class token
-  const bool masked = l >= 0 && a.rank.row(b)[l] >= a.keep;
+  const bool masked = l >= 0 && a.rank[b][l] >= a.keep;
   Spread s;
-  if (masked && a.mean.data) s = {a.mean.row(b)[l], a.rstd.row(b)[l]};
-  const T* pred = a.pred.row(r);
-  const T* target = a.target.row(b * a.L + max(l, 0LL));  // not read for the class token
-  T* dpred = a.dpred.row(r);
+  if (masked && a.mean.data) s = {a.mean[b][l], a.rstd[b][l]};
+  const T* pred = a.pred[r];
+  const T* target = a.target[b * a.L + max(l, 0LL)];  // not read for the class token
+  T* dpred = a.dpred[r];
   for (int p = lane * N; p < a.P; p += 32 * N) {
     float out[N] = {};
     if (masked) {

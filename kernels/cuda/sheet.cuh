@@ -38,7 +38,7 @@ __device__ inline Spot spot_of(const Sheet& s) {
 
 template <class T>
 __device__ inline T* at(const Matrix<T>& m, const Spot& spot) {
-  return m.row(spot.row) + spot.column;
+  return m[spot.row] + spot.column;
 }
 
 }  // namespace kernels::MAE_GPU
