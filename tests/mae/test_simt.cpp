@@ -1,4 +1,4 @@
-// labels: simt
+// labels: simt slow
 // Pretraining on the simt device: the CUDA kernels train the model that the CPU trains.
 #include "tests/support/tiny_training.h"
 
