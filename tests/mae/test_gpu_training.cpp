@@ -1,0 +1,190 @@
+// labels: cuda slow
+// Training on a GPU against training on the CPU: losses, gradients from the same checkpoints, captured steps, and the
+// sizes of the paper. Where there is no GPU, the same comparisons run on simt with a few steps of a tiny model, so that
+// what a GPU day relies on has been tried.
+#include "tests/support/figures.h"
+#include "tests/support/folder.h"
+#include "tests/support/tiny_training.h"
+
+#include <chrono>
+#include <cstdlib>
+
+using namespace test;
+
+namespace {
+
+struct Trial {
+  std::string device;
+  mae::Config config;
+  mae::Recipe recipe;
+  int steps;
+  std::vector<int> checkpoints;  // steps behind which gradients are compared
+  std::int64_t images;
+};
+
+mae::Config demo_config() {  // apps/configs/fashion_mnist.toml
+  mae::Config c = tiny_config();
+  c.image_height = c.image_width = 28;
+  c.mean = {0.2860};
+  c.std = {0.3530};
+  c.dim = 128;
+  c.depth = c.heads = c.decoder_heads = 4;
+  c.decoder_dim = 64;
+  return c;
+}
+
+/// 20 warm-up steps to the demo's learning rate, which then stays nearly where it is.
+mae::Recipe demo_recipe(std::int64_t images) {
+  mae::Recipe r;
+  r.batch = 128;
+  r.blr = 3e-3;
+  r.epochs = 1000;
+  r.warmup_epochs = 20.0 * 128 / static_cast<double>(images);
+  return r;
+}
+
+bool has_gpu() {
+  const auto& all = kernels::devices();
+  return std::any_of(all.begin(), all.end(), [](const auto& d) { return d.kind == kernels::DeviceKind::cuda; });
+}
+
+/// The GPU with the demo model; without one, simt with a tiny model; without that, nothing.
+std::vector<Trial> trials() {
+  const char* required = std::getenv("MAE_REQUIRE_CUDA");
+  if (has_gpu()) return {{"cuda", demo_config(), demo_recipe(4096), 200, {0, 50, 200}, 4096}};
+  INFO(kernels::why_no_cuda());
+  REQUIRE(!(required && *required == '1'));
+  WARN("training on a GPU was not tried: " << kernels::why_no_cuda());
+  if (!kernels::with_simt) return {};
+  mae::Recipe recipe = tiny_recipe(4, 100);
+  recipe.blr = 1e-2;
+  return {{"simt", tiny_config(), recipe, 4, {0, 4}, 32}};
+}
+
+struct Trainer {
+  Trainer(const Trial& t, const std::string& device, DType compute, engine::Replay replay = engine::Replay::yes)
+      : stream(kernels::find_device(device)),
+        loader(made_up_data(t.images, t.config, DType::u8), loader_options(t.config, t.recipe)),
+        pretraining(stream, t.config, t.recipe, compute, DType::u8, loader.steps_per_epoch(), replay) {}
+
+  double step() { return pretraining.step(loader.get(pretraining.done())).loss; }
+
+  /// Of one batch at the state of a checkpoint, segment by segment.
+  std::vector<std::vector<double>> gradients(const std::string& checkpoint) {
+    pretraining.load(checkpoint);
+    pretraining.accumulate(loader.get(pretraining.done()), true);
+    const engine::Parameters& p = pretraining.model().parameters();
+    std::vector<float> flat(static_cast<std::size_t>(p.flat_size()));
+    stream.copy(flat.data(), p.gradient().data, flat.size() * sizeof(float));
+    stream.synchronize();
+    std::vector<std::vector<double>> parts;
+    for (const engine::Segment& s : p.segments()) {
+      const auto begin = flat.begin() + s.offset;
+      if (s.trainable == engine::Trainable::yes) parts.emplace_back(begin, begin + s.shape.count());
+    }
+    return parts;
+  }
+
+  kernels::Stream stream;
+  mae::Loader loader;
+  mae::Pretraining pretraining;
+};
+
+double mean_of_last_ten(Trainer& trainer, int steps) {
+  double sum = 0;
+  for (int s = 0; s < steps; ++s) {
+    const double loss = trainer.step();
+    if (s >= steps - 10) sum += loss;
+  }
+  return sum / std::min(steps, 10);
+}
+
+double product(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+double relative_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> d(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) d[i] = a[i] - b[i];
+  return std::sqrt(product(d, d) / product(b, b));
+}
+
+}  // namespace
+
+TEST_CASE("losses on the device follow the CPU's") {
+  for (const Trial& t : trials()) {
+    Trainer cpu(t, "cpu", DType::f32), f32(t, t.device, DType::f32), bf16(t, t.device, DType::bf16);
+    const double expected = mean_of_last_ten(cpu, t.steps), in_f32 = mean_of_last_ten(f32, t.steps),
+                 in_bf16 = mean_of_last_ten(bf16, t.steps);
+    figure("cpu_f32_loss", expected), figure(t.device + "_f32_loss", in_f32), figure(t.device + "_bf16_loss", in_bf16);
+    INFO(t.device << ": CPU " << expected << ", f32 " << in_f32 << ", bf16 " << in_bf16);
+    CHECK(std::abs(in_f32 - expected) <= 1e-3 * expected);
+    CHECK(std::abs(in_bf16 - expected) <= 2e-2 * expected);
+  }
+}
+
+TEST_CASE("gradients on the device from the CPU's checkpoints are the CPU's") {
+  const TestFolder folder;
+  for (const Trial& t : trials()) {
+    Trainer cpu(t, "cpu", DType::f32);
+    std::vector<std::string> files;
+    for (const int step : t.checkpoints) {
+      while (cpu.pretraining.done() < step) cpu.step();
+      cpu.pretraining.save(files.emplace_back(folder.file("step" + std::to_string(step))), {});
+    }
+    double worst = 0, least_cosine = 1;
+    for (const std::string& file : files) {
+      const auto expected = cpu.gradients(file), f32 = Trainer(t, t.device, DType::f32).gradients(file),
+                 bf16 = Trainer(t, t.device, DType::bf16).gradients(file);
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        worst = std::max(worst, relative_difference(f32[i], expected[i]));
+        const double cosine =
+            product(bf16[i], expected[i]) / std::sqrt(product(bf16[i], bf16[i]) * product(expected[i], expected[i]));
+        least_cosine = std::min(least_cosine, cosine);
+      }
+    }
+    figure(t.device + "_f32_gradient_worst", worst), figure(t.device + "_bf16_gradient_least_cosine", least_cosine);
+    INFO(t.device << ": f32 differs by at most " << worst << " a segment, bf16 has a cosine of at least "
+                  << least_cosine);
+    CHECK(worst <= 1e-4);
+    CHECK(least_cosine >= 0.999);
+  }
+}
+
+TEST_CASE("captured steps have the bits of eager ones") {
+  for (const Trial& t : trials()) {
+    for (const DType compute : {DType::f32, DType::bf16}) {
+      mae::Recipe halves = t.recipe;
+      halves.micro_batch = t.recipe.batch / 2;
+      for (const mae::Recipe& recipe : {t.recipe, halves}) {
+        Trial trial = t;
+        trial.recipe = recipe;
+        Trainer eager(trial, t.device, compute, engine::Replay::no), replayed(trial, t.device, compute);
+        for (int s = 0; s < 6; ++s) CHECK(eager.step() == replayed.step());
+      }
+    }
+  }
+}
+
+TEST_CASE("ViT-B, L and H take steps of 64 images on a GPU") {
+  if (!has_gpu()) return;
+  for (const char* name : {"mae_vit_base_patch16", "mae_vit_large_patch16", "mae_vit_huge_patch14"}) {
+    mae::Recipe recipe;
+    recipe.batch = 64;
+    recipe.warmup_epochs = 1;
+    mae::Config config = mae::preset(name);
+    config.norm_pix = true;
+    Trainer trainer({"cuda", config, recipe, 4, {}, 64}, "cuda", DType::bf16);
+    double seconds = 0;
+    for (int s = 0; s < 4; ++s) {  // the last one is a replay
+      const auto start = std::chrono::steady_clock::now();
+      const double loss = trainer.step();
+      seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      INFO(name << " step " << s << ": loss " << loss);
+      CHECK((loss > 0.5 && loss < 2));  // a normalised target has variance 1
+    }
+    figure(std::string(name) + "_seconds_a_step", seconds);
+  }
+}
