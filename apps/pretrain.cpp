@@ -108,14 +108,18 @@ kernels::DType compute_type(const std::string& name) {
   return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
 }
 
+StepPlanOptions plan_options(const RunOptions& o, kernels::DType pixels) {
+  return {.config = o.config,
+          .batch = o.recipe.batch,
+          .micro_batch = o.recipe.micro(),
+          .compute = o.compute,
+          .pixels = pixels};
+}
+
 /// Which row each kernel of a step runs, "matmul=openblas", by a dry run.
 std::string rows_of_step(kernels::Stream& stream, const RunOptions& o, kernels::DType pixels) {
   std::set<std::string> rows;
-  const StepPlan plan = plan_step(stream, {.config = o.config,
-                                           .batch = o.recipe.batch,
-                                           .micro_batch = o.recipe.micro(),
-                                           .compute = o.compute,
-                                           .pixels = pixels});
+  const StepPlan plan = plan_step(stream, plan_options(o, pixels));
   for (const engine::OpEntry& op : plan.ops) {
     for (const kernels::LaunchRecord& record : op.launches) rows.insert(std::string(record.kernel) + "=" + record.row);
   }
@@ -176,6 +180,7 @@ int pretrain(int argc, char** argv) {
   const mae::Dataset training = open_training_data(o.data, o.run.config);
   const mae::Dataset validation = open_validation_data(o.data, o.run.config);
   check_run_options(o.run, training, validation);
+  require_memory(stream, plan_options(o.run, training.dtype), static_cast<double>(kernels::free_memory(device)));
   const engine::Descriptor held = engine::hold_folder(o.run.folder);
   const auto from = check_run_folder(o.run, training.fingerprint);
   if (!from) warn_of_pixels(o.run, training);

@@ -1,7 +1,11 @@
 #include "apps/step_plan.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <string_view>
 
+#include "apps/table.h"
 #include "engine/step.h"
 #include "mae/input_slots.h"
 
@@ -82,6 +86,29 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
     }
   }
   return plan;
+}
+
+std::int64_t largest_micro_batch(kernels::Stream& stream, StepPlanOptions options, double bytes) {
+  std::vector<std::int64_t> divisors;
+  for (std::int64_t m = 1; m <= options.batch; ++m) {
+    if (options.batch % m == 0) divisors.push_back(m);
+  }
+  const auto too_large = std::partition_point(divisors.begin(), divisors.end(), [&](std::int64_t m) {
+    options.micro_batch = m;
+    return plan_step(stream, options).memory.total() <= bytes;
+  });
+  return too_large == divisors.begin() ? 0 : *std::prev(too_large);
+}
+
+void require_memory(kernels::Stream& stream, const StepPlanOptions& options, double bytes) {
+  const double needed = plan_step(stream, options).memory.total();
+  if (needed <= bytes) return;
+  const std::int64_t fits = largest_micro_batch(stream, options, bytes);
+  throw kernels::Error(
+      fmt::format("a step needs {}, and {} has {} free", bytes_text(needed), stream.device().name, bytes_text(bytes)),
+      fmt::format("--micro-batch {}", options.micro_batch),
+      fits > 0 ? fmt::format("--micro-batch {}, the largest that fits", fits)
+               : "a smaller --model: not even one image at once fits");
 }
 
 }  // namespace apps

@@ -66,11 +66,38 @@ std::string why_no_cuda() {
   return "this build has no CUDA code: configure with -DMAE_CUDA=ON where nvcc is installed";
 }
 
+std::string driver_fault(const Driver& driver) {
+  const auto version = [](int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); };
+  if (driver.supports == 0) return "no NVIDIA driver is installed, or it does not run";
+  // within one major version an older driver runs newer code
+  if (driver.supports / 1000 < driver.runtime / 1000) {
+    return "the NVIDIA driver runs CUDA " + version(driver.supports) + ", this build is made with " +
+           version(driver.runtime) + ": update the driver, or build with an older CUDA Toolkit";
+  }
+  return driver.gpus == 0 ? "the NVIDIA driver sees no GPU" : "";
+}
+
+std::string gpu_fault(const Device& device, bool has_image) {
+  const std::string capability = std::to_string(device.capability / 10) + "." + std::to_string(device.capability % 10);
+  if (device.capability < 80)
+    return "its compute capability is " + capability + ", and the kernels need 8.0 (Ampere) or later";
+  if (has_image) return "";
+  return "this build has no code for compute capability " + capability +
+         ": configure with -DMAE_CUDA_ARCHITECTURES=" + std::to_string(device.capability) + "-real";
+}
+
 Device find_device(const std::string& name) {
   std::string choices;
   for (const Device& device : devices()) {
     const std::string kind = name_of(device.kind);
-    if (name == kind || name == kind + ":" + std::to_string(device.index)) return device;
+    if (name == kind || name == kind + ":" + std::to_string(device.index)) {
+      if constexpr (with_cuda) {
+        const std::string fault =
+            device.kind == DeviceKind::cuda ? gpu_fault(device, cuda::has_image(device.index)) : "";
+        if (!fault.empty()) throw Error(fault, device.name, "--device cpu");
+      }
+      return device;
+    }
     choices += kind + (device.kind == DeviceKind::cuda ? ":" + std::to_string(device.index) : "") + ", ";
   }
   for (const Device& device : made_up_devices()) {
@@ -80,6 +107,13 @@ Device find_device(const std::string& name) {
   if (name.starts_with("cuda")) throw Error("there is no such device: " + why_no_cuda(), name, "--device cpu");
   if (name == "simt") throw Error("this build has no simt device", name, "configure with -DMAE_SIMT=ON");
   throw Error("there is no such device", name, "one of " + choices.substr(0, choices.size() - 2));
+}
+
+std::size_t free_memory(const Device& device) {
+  if constexpr (with_cuda) {
+    if (device.kind == DeviceKind::cuda && device.present) return cuda::free_memory(device.index);
+  }
+  return device.memory;
 }
 
 void* allocate(const Device& device, std::size_t bytes) {

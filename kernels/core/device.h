@@ -31,9 +31,22 @@ const std::vector<Device>& devices();
 /// Why there is no CUDA device ("built without CUDA", the driver's words); empty if there is one.
 std::string why_no_cuda();
 
+/// What keeps a GPU from running this build, in words; empty: nothing does.
+struct Driver {
+  int supports = 0;  // the newest CUDA version that the driver runs: 12040 for 12.4; 0: there is no driver
+  int runtime = 0;   // what this build was made with
+  int gpus = 0;
+};
+std::string driver_fault(const Driver& driver);
+/// `has_image`: this build holds code for the GPU.
+std::string gpu_fault(const Device& device, bool has_image);
+
 /// "cpu", "cuda", "cuda:1", "simt", or a made-up one: "h100-80", "h200-141", "a100-80", "a100-40", "l4-24",
 /// "rtx4090-24". Throws Error naming the choices.
 Device find_device(const std::string& name);
+
+/// Bytes that can still be allocated: of a GPU, what is free now; elsewhere all of the machine's memory.
+std::size_t free_memory(const Device& device);
 
 /// Memory of a device, aligned to 512 bytes. allocate throws Error with the bytes wanted and free.
 void* allocate(const Device& device, std::size_t bytes);

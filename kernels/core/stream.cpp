@@ -35,7 +35,7 @@ Stream::~Stream() {
 void Stream::synchronize() {
   lint::refuse("synchronise");
   if constexpr (with_cuda) {
-    if (native_) cuda::synchronize(native_);
+    if (native_) cuda::synchronize(native_, running);
   }
 }
 
@@ -94,6 +94,7 @@ Event::~Event() {
 }
 
 void Event::record(Stream& stream) {
+  last_ = stream.running;
   if constexpr (with_cuda) {
     if (native_) return cuda::record_event(native_, stream.native());
   }
@@ -103,7 +104,7 @@ void Event::record(Stream& stream) {
 void Event::synchronize() const {
   lint::refuse("synchronise");
   if constexpr (with_cuda) {
-    if (native_) cuda::synchronize_event(native_);
+    if (native_) cuda::synchronize_event(native_, last_);
   }
 }
 

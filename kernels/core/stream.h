@@ -101,6 +101,7 @@ class Event {
  private:
   friend class Stream;
   void* native_ = nullptr;
+  Running last_;  // launched before record()
   double seconds_ = 0;
 };
 

@@ -7,11 +7,41 @@
 
 namespace kernels::cuda {
 
+namespace {
+
+/// A kernel that fails is heard of where the host next waits for the device, which may be several launches later.
+void check_kernels(cudaError_t status, const Running& last) {
+  if (status == cudaSuccess) return;
+  throw Error(cudaGetErrorString(status), std::string("a kernel up to ") + last.kernel + "=" + last.row,
+              "CUDA_LAUNCH_BLOCKING=1 and --no-graph, which name the kernel; the last checkpoint is whole");
+}
+
+__global__ void probe_kernel() {}  // stands for all: they are compiled for the same architectures
+
+}  // namespace
+
 std::string why_none() {
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess) return cudaGetErrorString(status);  // no driver is error 35, with zero devices
-  return count == 0 ? "the driver sees no device" : "";
+  Driver driver;
+  cudaDriverGetVersion(&driver.supports);
+  cudaRuntimeGetVersion(&driver.runtime);
+  const cudaError_t status = cudaGetDeviceCount(&driver.gpus);  // 0 devices where it fails
+  const std::string fault = driver_fault(driver);
+  return fault.empty() && status != cudaSuccess ? cudaGetErrorString(status) : fault;
+}
+
+bool has_image(int device) {
+  check(cudaSetDevice(device), "cudaSetDevice");
+  cudaFuncAttributes attributes;
+  const bool found = cudaFuncGetAttributes(&attributes, probe_kernel) == cudaSuccess;
+  cudaGetLastError();  // clears the error
+  return found;
+}
+
+std::size_t free_memory(int device) {
+  check(cudaSetDevice(device), "cudaSetDevice");
+  std::size_t free_bytes = 0, total = 0;
+  check(cudaMemGetInfo(&free_bytes, &total), "cudaMemGetInfo");
+  return free_bytes;
 }
 
 std::vector<Device> devices() {
@@ -64,8 +94,8 @@ void* create_stream(int device) {
 
 void destroy_stream(void* stream) noexcept { cudaStreamDestroy(static_cast<cudaStream_t>(stream)); }
 
-void synchronize(void* stream) {
-  check(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), "cudaStreamSynchronize");
+void synchronize(void* stream, const Running& last) {
+  check_kernels(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), last);
 }
 
 void copy(void* stream, void* destination, const void* source, std::size_t bytes) {
@@ -90,8 +120,8 @@ void wait_event(void* stream, void* event) {
         "cudaStreamWaitEvent");
 }
 
-void synchronize_event(void* event) {
-  check(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), "cudaEventSynchronize");
+void synchronize_event(void* event, const Running& last) {
+  check_kernels(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), last);
 }
 
 double milliseconds_between(void* earlier, void* later) {

@@ -71,7 +71,7 @@ TEST_CASE("memory by kind follows precision and micro-batch") {
   CHECK(f32.memory.moments == 8 * values);
   CHECK(bf16.memory.parameters == 6 * values);
   CHECK(bf16.memory.gradients == 4 * values);
-  CHECK(f32.memory.inputs == 64 * (224 * 224 * 3 + 8) + 2 * 3 * 4);
+  CHECK(f32.memory.inputs == 2 * 64 * (224 * 224 * 3 + 8) + 2 * 3 * 4);  // two slots
   CHECK(bf16.memory.activations < 0.6 * f32.memory.activations);
   CHECK(half.memory.activations == Approx(f32.memory.activations / 2).epsilon(0.01));
   CHECK(half.products == Approx(f32.products).epsilon(1e-9));
@@ -107,4 +107,28 @@ TEST_CASE("a micro-batch that does not divide the batch is refused") {
   mae::Config config;
   config.heads = 7;
   CHECK_THROWS_WITH(planned(config, 8, 8), ContainsSubstring("heads"));
+}
+
+TEST_CASE("too little memory is said before anything is allocated, with the micro-batch that fits") {
+  kernels::Stream stream(kernels::devices().front(), kernels::StreamMode::dry);
+  apps::StepPlanOptions options{.config = mae::preset("mae_vit_tiny_patch16"), .batch = 96, .micro_batch = 96};
+  const auto total = [&](std::int64_t micro_batch) {
+    options.micro_batch = micro_batch;
+    return plan_step(stream, options).memory.total();
+  };
+  for (const std::int64_t fits : {1, 4, 32, 96}) CHECK(apps::largest_micro_batch(stream, options, total(fits)) == fits);
+  CHECK(apps::largest_micro_batch(stream, options, total(32) - 1) == 24);
+  CHECK(apps::largest_micro_batch(stream, options, total(1) - 1) == 0);
+  const double bytes = total(12);
+  options.micro_batch = 12;
+  CHECK_NOTHROW(apps::require_memory(stream, options, bytes));
+  options.micro_batch = 48;
+  try {
+    apps::require_memory(stream, options, bytes);
+    FAIL("nothing was refused");
+  } catch (const kernels::Error& error) {
+    CHECK_THAT(error.fact(), ContainsSubstring("a step needs") && ContainsSubstring("cpu has"));
+    CHECK_THAT(error.where(), ContainsSubstring("--micro-batch 48"));
+    CHECK_THAT(error.advice(), ContainsSubstring("--micro-batch 12, the largest that fits"));
+  }
 }
