@@ -65,4 +65,9 @@ if(PYTHON3)
   add_test(NAME gpu_day COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/tests/gpu_day.py ${CMAKE_SOURCE_DIR})
   set_tests_properties(gpu_day PROPERTIES LABELS cpu)
 endif()
+if(MAE_WITH_CUDA)  # the one test that starts a compiler: a kernel that spills must not build
+  add_test(NAME spill_gate COMMAND ${CMAKE_CUDA_COMPILER} -gencode arch=compute_80,code=sm_80
+    -Xptxas=-warn-spills,-warn-lmem-usage -Xptxas=-Werror -c ${CMAKE_SOURCE_DIR}/tests/cuda/spill.cu -o ${CMAKE_BINARY_DIR}/spill.o)
+  set_tests_properties(spill_gate PROPERTIES LABELS cpu PASS_REGULAR_EXPRESSION "ptxas error *: Registers are spilled")
+endif()
 include(tests/docs.cmake)
