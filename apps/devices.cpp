@@ -27,6 +27,7 @@ constexpr Library libraries[] = {
     {"OpenBLAS", kernels::with_openblas, "matrix products on the CPU run in our own, slower row"},
     {"libjpeg-turbo", kernels::with_jpeg, "JPEG images are refused"},
     {"CUDA", kernels::with_cuda, "no CUDA device can be used"},
+    {"simt", kernels::with_simt, "CUDA kernels cannot be run without a GPU"},
 };
 
 std::string joined(const std::vector<std::string>& names) {
@@ -34,16 +35,18 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 std::string id_of(const kernels::Device& device) {
-  return device.kind == kernels::DeviceKind::cpu ? "cpu" : fmt::format("cuda:{}", device.index);
+  return device.kind == kernels::DeviceKind::cuda ? fmt::format("cuda:{}", device.index) : name_of(device.kind);
 }
 
 std::string device_table() {
   std::vector<std::vector<std::string>> rows{{"device", "name", "memory", "parallel", "capability"}};
   for (const kernels::Device& device : kernels::devices()) {
-    const bool cpu = device.kind == kernels::DeviceKind::cpu;
-    rows.push_back({id_of(device), device.name, bytes_text(static_cast<double>(device.memory)),
-                    fmt::format("{} {}", device.multiprocessors, cpu ? "threads" : "SMs"),
-                    cpu ? "-" : fmt::format("{}.{}", device.capability / 10, device.capability % 10)});
+    const bool gpu = device.kind == kernels::DeviceKind::cuda;
+    rows.push_back(
+        {id_of(device), device.kind == kernels::DeviceKind::simt ? "CUDA kernels on the CPU, checked" : device.name,
+         bytes_text(static_cast<double>(device.memory)),
+         fmt::format("{} {}{}", device.multiprocessors, gpu ? "SM" : "thread", device.multiprocessors == 1 ? "" : "s"),
+         gpu ? fmt::format("{}.{}", device.capability / 10, device.capability % 10) : "-"});
   }
   std::string text = aligned(rows, "llrrr");
   const std::string why = kernels::why_no_cuda();
@@ -52,11 +55,12 @@ std::string device_table() {
 
 void print_text() {
   std::vector<std::vector<std::string>> built{{"library", "built in", "lost without it"}},
-      rows{{"kernel", "cpu rows, best first", "cuda rows"}};
+      rows{{"kernel", "cpu rows, best first", "cuda rows", "simt rows"}};
   for (const Library& library : libraries)
     built.push_back({library.name, library.present ? "yes" : "no", library.present ? "" : library.lost});
-  for (const KernelRows& entry : kernel_list()) rows.push_back({entry.kernel, joined(entry.cpu), joined(entry.cuda)});
-  fmt::print("{}\n{}\n{}", device_table(), aligned(built, "lll"), aligned(rows, "lll"));
+  for (const KernelRows& entry : kernel_list())
+    rows.push_back({entry.kernel, joined(entry.cpu), joined(entry.cuda), joined(entry.simt)});
+  fmt::print("{}\n{}\n{}", device_table(), aligned(built, "lll"), aligned(rows, "llll"));
 }
 
 void print_json() {
@@ -70,7 +74,8 @@ void print_json() {
   }
   for (const Library& library : libraries) libraries_json.add(library.name, library.present);
   for (const KernelRows& entry : kernel_list())
-    rows.add({}, Json::object({{"kernel", entry.kernel}, {"cpu", entry.cpu}, {"cuda", entry.cuda}}));
+    rows.add({},
+             Json::object({{"kernel", entry.kernel}, {"cpu", entry.cpu}, {"cuda", entry.cuda}, {"simt", entry.simt}}));
   const Json all = Json::object(
       {{"devices", found}, {"why_no_cuda", kernels::why_no_cuda()}, {"libraries", libraries_json}, {"kernels", rows}});
   std::puts(engine::to_text(all).c_str());

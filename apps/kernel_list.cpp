@@ -16,7 +16,9 @@ struct Collect {
   std::vector<KernelRows>& list;
   template <class Args>
   void operator()() const {
-    list.push_back({Args::kernel, names<Args>(kernels::DeviceKind::cpu), names<Args>(kernels::DeviceKind::cuda)});
+    using kernels::DeviceKind;
+    list.push_back(
+        {Args::kernel, names<Args>(DeviceKind::cpu), names<Args>(DeviceKind::cuda), names<Args>(DeviceKind::simt)});
   }
 };
 

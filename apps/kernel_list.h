@@ -10,9 +10,9 @@ namespace apps {
 
 struct KernelRows {
   std::string kernel;
-  std::vector<std::string> cpu, cuda;  // best first
+  std::vector<std::string> cpu, cuda, simt;  // best first
   const std::vector<std::string>& on(kernels::DeviceKind kind) const {
-    return kind == kernels::DeviceKind::cpu ? cpu : cuda;
+    return kind == kernels::DeviceKind::cpu ? cpu : kind == kernels::DeviceKind::cuda ? cuda : simt;
   }
 };
 

@@ -7,6 +7,8 @@
 //     static std::vector<Args> make(const Dims&, DType);  // one Args for each variation; views without memory
 // and, where N(0, 1) inputs will not do,
 //     static void fill(Args& args64);                     // overwrites inputs in place; data is f64 or integer
+// and, where there is nothing to share out,
+//     static constexpr bool scalars_only = true;          // one thread of a GPU does it all
 #pragma once
 
 #include <cstdint>

@@ -59,6 +59,7 @@ template <>
 struct Case<StepGuard> {
   static constexpr const char* tests[] = {"N=1"};
   static constexpr const char* bench[] = {"N=1"};
+  static constexpr bool scalars_only = true;
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32}; }
 
@@ -76,6 +77,7 @@ template <>
 struct Case<StepAdvance> {
   static constexpr const char* tests[] = {"N=1", "N=7", "N=100"};
   static constexpr const char* bench[] = {"N=64"};
+  static constexpr bool scalars_only = true;
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32}; }
 

@@ -27,6 +27,19 @@ __device__ inline float warp_max(float value) {
   return value;
 }
 
+/// Sum over a block of `threads` threads, the same bits in every thread: warps are added in order. The Id is that of
+/// its shared memory, good for one sum a kernel.
+template <int threads, int Id, class T>
+__device__ inline T block_sum(T value) {
+  auto sums = shared<T, threads / lanes, Id>();
+  value = warp_sum(value);
+  if (threadIdx.x % lanes == 0) sums[threadIdx.x / lanes] = value;
+  __syncthreads();
+  T total = 0;
+  for (int w = 0; w < threads / lanes; ++w) total += sums[w];
+  return total;
+}
+
 /// N elements moved by one load or store of up to 16 bytes.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
@@ -60,7 +73,25 @@ inline bool packs(const View& view, int N) {
   return view.cols() % N == 0 && view.row_stride % N == 0 && reinterpret_cast<std::size_t>(view.data) % bytes == 0;
 }
 
+/// A view as a kernel takes it.
+template <class T>
+struct Matrix {
+  T* data;
+  long long stride;
+
+  __device__ T* operator[](long long r) const { return data + r * stride; }
+};
+template <class T>
+Matrix<T> matrix(const View& v) {
+  return {v.as<T>(), v.row_stride};
+}
+
 inline unsigned blocks_for(long long items, long long each) { return static_cast<unsigned>((items + each - 1) / each); }
+
+/// What rows of f32 and bf16 refuse; null: nothing.
+inline const char* not_f32_or_bf16(const View& v) {
+  return v.dtype == DType::f32 || v.dtype == DType::bf16 ? nullptr : "this row has f32 and bf16";
+}
 
 /// f(T{}) for the types of these rows, f32 and bf16.
 template <class F>

@@ -276,8 +276,8 @@ void backward_run(Stream& stream, const LayerNormBackward& a, void* scratch) {
 
 template <class Args>
 const char* refuses(const Device&, const Args& a) {
-  if (a.x.dtype == DType::f64) return "this row has f32 and bf16";
-  return a.x.cols() <= widest_row ? nullptr : "rows of more than 1280 elements do not fit the registers of a warp";
+  if (a.x.cols() > widest_row) return "rows of more than 1280 elements do not fit the registers of a warp";
+  return not_f32_or_bf16(a.x);
 }
 
 std::size_t backward_workspace(const Device&, const LayerNormBackward& a) {

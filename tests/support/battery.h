@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -174,13 +175,13 @@ inline void simt_order([[maybe_unused]] std::uint32_t seed) {
 /// What one row did in all of its cases.
 struct RowReport {
   bool ran = false;
-  unsigned warps = 0;  // of its largest grid, on a GPU or simt
+  unsigned warps = 0;         // of its largest grid, on a GPU or simt
+  std::set<DType> reordered;  // dtypes of which simt has run a case of more than one warp in ten orders
 };
 
-/// Checks nothing where the row refuses these arguments. `shift`: of all its views, in elements; `orders`: in how many
-/// orders of its threads simt runs it again.
+/// Checks nothing where the row refuses these arguments. `shift`: of all its views, in elements.
 template <class Args>
-void check_row(const Device& device, const Args& args, const Variant<Args>& variant, std::size_t shift, int orders,
+void check_row(const Device& device, const Args& args, const Variant<Args>& variant, std::size_t shift,
                RowReport& report) {
   const std::string row = variant.name;
   Bench<Args> bench(device, args, shift);
@@ -226,7 +227,10 @@ void check_row(const Device& device, const Args& args, const Variant<Args>& vari
     bench.download();
     CHECK((first == snapshot(bench)));  // a bool: nobody wants megabytes printed
   };
+  const unsigned warps = bench.stream().running.warps;
+  report.warps = std::max(report.warps, warps);
   if (device.kind == DeviceKind::simt) {
+    const int orders = warps > 1 && report.reordered.insert(dtype).second ? 10 : 1;
     for (int seed = 1; seed <= orders; ++seed) {
       simt_order(static_cast<std::uint32_t>(seed));
       again([&] { bench.run(row); });
@@ -236,7 +240,6 @@ void check_row(const Device& device, const Args& args, const Variant<Args>& vari
     again([&] { bench.run(row); });
     again([&] { bench.replay(row); });
   }
-  report.warps = std::max(report.warps, bench.stream().running.warps);
 }
 
 /// Any one view made one element longer must be refused by validate, with the kernel's name in the message; but for
@@ -282,7 +285,6 @@ void battery() {
   for (const Device& device : devices()) {
     std::map<std::string, RowReport> reports;
     for (const auto& variant : rows_of<Args>(device.kind)) reports[variant.name] = {};
-    bool first = true;
     for (const char* shape : Case<Args>::tests) {
       for (DType dtype : Case<Args>::dtypes()) {
         int variation = 0;
@@ -293,14 +295,12 @@ void battery() {
             for (const std::size_t shift : {0, 1}) {
               INFO(Args::kernel << " on " << device.name << " row " << variant.name << " shape " << shape << " "
                                 << name_of(dtype) << " variation " << variation << " shift " << shift);
-              if (!too_large(device, args))
-                check_row(device, args, variant, shift, first ? 10 : 1, reports[variant.name]);
+              if (!too_large(device, args)) check_row(device, args, variant, shift, reports[variant.name]);
             }
           }
           ++variation;
         }
       }
-      first = false;
     }
     for (const auto& [row, report] : reports) {
       INFO(Args::kernel << "=" << row << " on " << device.name);

@@ -1,0 +1,105 @@
+// Fill, conversion and addition on CUDA, f32 and bf16.
+//
+// One thread a pack, blocks of 256 threads along the rows: sheet.cuh. Packs are 16 bytes of the wider type where all
+// rows allow, else one element. Bytes: every input read once, every output written once: the least possible.
+#include "kernels/cuda/sheet.cuh"
+#include "kernels/elementwise.h"
+
+namespace kernels::MAE_GPU {
+namespace {
+
+template <class T, int N>
+__global__ void __launch_bounds__(sheet_threads) fill_kernel(Sheet sheet, Matrix<T> out, float value) {
+  const Spot spot = spot_of<N>(sheet);
+  if (!spot.inside) return;
+  float values[N];
+#pragma unroll
+  for (int i = 0; i < N; ++i) values[i] = value;
+  store<T, N>(at(out, spot), values);
+}
+
+template <class From, class To, int N>
+__global__ void __launch_bounds__(sheet_threads) cast_kernel(Sheet sheet, Matrix<const From> x, Matrix<To> out) {
+  const Spot spot = spot_of<N>(sheet);
+  if (!spot.inside) return;
+  float values[N];
+  load<From, N>(at(x, spot), values);
+  store<To, N>(at(out, spot), values);
+}
+
+template <class T, int N>
+__global__ void __launch_bounds__(sheet_threads) accumulate_kernel(Sheet sheet, Matrix<const T> x, Matrix<T> out) {
+  const Spot spot = spot_of<N>(sheet);
+  if (!spot.inside) return;
+  float values[N], sums[N];
+  load<T, N>(at(x, spot), values);
+  load<T, N>(at(out, spot), sums);
+#pragma unroll
+  for (int i = 0; i < N; ++i) sums[i] += values[i];
+  store<T, N>(at(out, spot), sums);
+}
+
+template <class T, int N>
+void fill_packed(Stream& stream, const Fill& a) {
+  const Sheet sheet = sheet_of(N, a.out);
+  run_kernel(stream, {sheet.blocks(), sheet_threads}, fill_kernel<T, N>, sheet, matrix<T>(a.out),
+             static_cast<float>(a.value));
+}
+
+template <class From, class To, int N>
+void cast_packed(Stream& stream, const Cast& a) {
+  const Sheet sheet = sheet_of(N, a.x, a.out);
+  run_kernel(stream, {sheet.blocks(), sheet_threads}, cast_kernel<From, To, N>, sheet, matrix<const From>(a.x),
+             matrix<To>(a.out));
+}
+
+template <class T, int N>
+void accumulate_packed(Stream& stream, const Accumulate& a) {
+  const Sheet sheet = sheet_of(N, a.x, a.out);
+  run_kernel(stream, {sheet.blocks(), sheet_threads}, accumulate_kernel<T, N>, sheet, matrix<const T>(a.x),
+             matrix<T>(a.out));
+}
+
+void fill_run(Stream& stream, const Fill& a, void*) {
+  visit(a.out.dtype, [&]<class T>(T) {
+    packs(a.out, widest<T>) ? fill_packed<T, widest<T>>(stream, a) : fill_packed<T, 1>(stream, a);
+  });
+}
+
+void cast_run(Stream& stream, const Cast& a, void*) {
+  visit(a.x.dtype, [&]<class From>(From) {
+    visit(a.out.dtype, [&]<class To>(To) {
+      constexpr int N = std::min(widest<From>, widest<To>);
+      packs(a.x, N) && packs(a.out, N) ? cast_packed<From, To, N>(stream, a) : cast_packed<From, To, 1>(stream, a);
+    });
+  });
+}
+
+void accumulate_run(Stream& stream, const Accumulate& a, void*) {
+  visit(a.x.dtype, [&]<class T>(T) {
+    packs(a.x, widest<T>) && packs(a.out, widest<T>) ? accumulate_packed<T, widest<T>>(stream, a)
+                                                     : accumulate_packed<T, 1>(stream, a);
+  });
+}
+
+const char* cast_refuses(const Device&, const Cast& a) {
+  const char* reason = not_f32_or_bf16(a.x);
+  return reason ? reason : not_f32_or_bf16(a.out);
+}
+
+constexpr Variant<Fill> fill_rows[] = {
+    {.name = "packs", .refuses = [](const Device&, const Fill& a) { return not_f32_or_bf16(a.out); }, .run = fill_run}};
+constexpr Variant<Cast> cast_rows[] = {{.name = "packs", .refuses = cast_refuses, .run = cast_run}};
+constexpr Variant<Accumulate> accumulate_rows[] = {
+    {.name = "packs",
+     .refuses = [](const Device&, const Accumulate& a) { return not_f32_or_bf16(a.x); },
+     .run = accumulate_run}};
+
+}  // namespace
+}  // namespace kernels::MAE_GPU
+
+namespace kernels {
+const Rows<Fill> Fill::MAE_GPU{MAE_GPU::fill_rows};
+const Rows<Cast> Cast::MAE_GPU{MAE_GPU::cast_rows};
+const Rows<Accumulate> Accumulate::MAE_GPU{MAE_GPU::accumulate_rows};
+}  // namespace kernels
