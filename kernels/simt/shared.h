@@ -92,7 +92,8 @@ class Shared {
     Place place_;
   };
 
-  explicit Shared(SharedArray& array, std::ptrdiff_t at = 0) : array_(&array), at_(at) {}
+  explicit Shared(SharedArray& array, std::ptrdiff_t at = 0)
+      : array_(&array), at_(at), values_(reinterpret_cast<const T*>(array.bytes.data())) {}
   Element operator[](Subscript i) const { return {array_, at_ + i.at, i.place}; }
   Shared operator+(std::ptrdiff_t i) const { return Shared(*array_, at_ + i); }
 
@@ -102,6 +103,7 @@ class Shared {
  private:
   SharedArray* array_;
   std::ptrdiff_t at_;
+  [[maybe_unused]] const T* values_;  // of element 0, for debuggers
 };
 
 /// cp.async: 16 bytes from global memory to element `at`, which land when the calling thread waits for their group.
