@@ -30,6 +30,7 @@ struct PretrainOptions {
   std::vector<int> show_channels;
   std::string dtype = "f32", resume = "never", on_nonfinite = "stop", save_every = "1", max_time;
   double max_seconds = std::numeric_limits<double>::infinity();
+  bool graph = true;
 };
 
 /// A number of epochs, or a time.
@@ -94,6 +95,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
         "batch, and stop at the third in a row")
       .one_of({"stop", "rollback"});
   add_device_options(t, o.device);
+  t.add("graph", o.graph, "replay a captured step; with --no-graph every kernel is launched anew");
 }
 
 std::string command_line(int argc, char** argv) {
@@ -167,6 +169,8 @@ int pretrain(int argc, char** argv) {
   mae::validate(o.run.recipe);
   o.run.bands = shown_bands(o.show_channels, o.run.config.channels);
   const kernels::Device device = open_device(o.device);
+  o.run.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
+  o.run.look_ahead = device.kind == kernels::DeviceKind::cuda ? LookAhead::yes : LookAhead::no;
   kernels::Stream stream(device);
   force_rows(stream, o.device);
   const mae::Dataset training = open_training_data(o.data, o.run.config);

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "engine/step.h"
-#include "mae/model.h"
+#include "mae/input_slots.h"
 
 namespace apps {
 namespace {
@@ -72,11 +72,7 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
   engine::Workspace workspace(stream, o.compute);
   workspace.include([&](engine::Context& c) { plan.ops = record(c, model, o); });
   plan.memory = plan_memory(model.parameters(), workspace);
-  const mae::Config& config = o.config;
-  const double pixels = static_cast<double>(config.image_height) * config.image_width * config.channels;
-  plan.memory.inputs =
-      static_cast<double>(o.micro_batch) * (pixels * static_cast<double>(kernels::size_of(o.pixels)) + 8) +
-      2.0 * config.channels * static_cast<double>(kernels::size_of(kernels::statistics_of(o.compute)));
+  plan.memory.inputs = mae::input_bytes(o.config, o.pixels, o.compute, o.micro_batch, engine::steps_under_way);
   const auto batch = static_cast<double>(o.batch), micro_batches = batch / static_cast<double>(o.micro_batch);
   for (const engine::OpEntry& op : plan.ops) {
     const double times = (op.range == "update" ? 1 : micro_batches) / batch;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 
 #include "apps/cli.h"
 #include "apps/learning_picture.h"
@@ -70,8 +71,9 @@ class Run {
                            .range = options.crop,
                            .workers = options.workers,
                            .max_damaged = options.max_damaged}),
-        pretraining_(stream, options.config, options.recipe, options.compute, training.dtype,
-                     loader_.steps_per_epoch()),
+        pretraining_(stream, options.config, options.recipe, options.compute, training.dtype, loader_.steps_per_epoch(),
+                     options.replay),
+        queue_(loader_, pretraining_, options.look_ahead),
         learning_(picture_folder_, options.recipe.epochs),
         fingerprint_(training.fingerprint),
         start_(clock_seconds()),
@@ -89,15 +91,20 @@ class Run {
     if (o_.stop_after_steps > 0) last = std::min(total, first_step_ + o_.stop_after_steps);
     for (std::int64_t step = first_step_; step < last; ++step) {
       const std::string reason = step > first_step_ ? stop.reason() : stop.signal();
-      if (!reason.empty()) return interrupt(step, reason);
-      if (!one_step(step)) return RunEnd::not_finite;
+      if (!reason.empty() && !queue_.ahead()) return interrupt(step, reason);
       const std::int64_t done = step + 1;
-      const bool epoch_ends = done % per_epoch == 0;
+      const bool epoch_ends = done % per_epoch == 0, picture = done == 1 || epoch_ends || done == last;
+      bool early = false, save_now = false;
+      const auto nothing_between = [&] {  // decided once, before the next step may be queued
+        early = !picture && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
+        save_now = done < last && checkpoints_.due(done, clock_seconds());
+        return !picture && !early && !save_now && stop.reason().empty();
+      };
+      if (!one_step(step, nothing_between)) return RunEnd::not_finite;
       if (epoch_ends || done == total) report_epoch(done);
-      const bool early = !epoch_ends && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
       if (done == last) save_or_throw(done);
-      else if (checkpoints_.due(done, clock_seconds())) save(done);
-      if (done == 1 || epoch_ends || early || done == last) draw_pictures(done);
+      if (save_now) save(done);
+      if (picture || early) draw_pictures(done);
       if (early) pictured_once_ = true;
     }
     record_->progress().finish();
@@ -170,10 +177,11 @@ class Run {
   void event(Json line, std::int64_t step) { record_->event(std::move(line), step, epoch_of(step)); }
 
   /// False where the run cannot go on: its loss or gradient is not finite.
-  bool one_step(std::int64_t step) {
+  bool one_step(std::int64_t step, const std::function<bool()>& nothing_between) {
     const double begin = clock_seconds(), waited = loader_.wait_seconds();
-    const mae::Batch batch = images_of(step);
-    const engine::StepResult result = pretraining_.step(batch);
+    prepare_images(step);
+    const auto [batch, result] = queue_.run(step, nothing_between);
+    report_damaged(step);
     if (!result.finite && !leave_out(step, batch, result)) return false;
     const double now = clock_seconds(), seconds = now - start_, steps = static_cast<double>(step + 1 - first_step_),
                  rate = steps / seconds;
@@ -198,11 +206,10 @@ class Run {
   }
 
   /// Images that cannot be had, as when a drive is gone, end the run; what it has learned so far is saved.
-  mae::Batch images_of(std::int64_t step) {
+  void prepare_images(std::int64_t step) {
     try {
-      mae::Batch batch = loader_.get(step);
+      queue_.prepare(step);
       report_damaged(step);
-      return batch;
     } catch (const kernels::Error& error) {
       record_->progress().finish();
       report_damaged(step);
@@ -327,6 +334,7 @@ class Run {
   bool has_validation_;
   mae::Loader loader_;
   mae::Pretraining pretraining_;
+  StepQueue queue_;
   LearningPicture learning_;
   std::uint64_t fingerprint_;
   double start_;

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/step_queue.h"
 #include "apps/stop_request.h"
 #include "engine/checkpoint_folder.h"
 #include "mae/dataset.h"
@@ -42,6 +43,8 @@ struct RunOptions {
   double picture_after_seconds = 60;  // the first picture after the one of the untrained model comes no later
   std::int64_t stop_after_steps = 0;  // 0: run to the end. A later run with `automatic` goes on
   OnNonFinite on_nonfinite = OnNonFinite::stop;
+  engine::Replay replay = engine::Replay::yes;
+  LookAhead look_ahead = LookAhead::no;  // yes on a GPU, which works on its own
 };
 
 /// stopped: after stop_after_steps; interrupted: by a signal or --max-time, with every step that was made saved.

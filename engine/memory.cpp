@@ -7,6 +7,13 @@ namespace engine {
 Buffer::Buffer(const kernels::Device& device, std::size_t bytes)
     : data_(kernels::allocate(device, bytes), [device](void* p) { kernels::release(device, p); }), bytes_(bytes) {}
 
+Buffer host_buffer(const kernels::Device& device, std::size_t bytes) {
+  Buffer buffer;
+  buffer.data_ = {kernels::allocate_host(device, bytes), [device](void* p) { kernels::release_host(device, p); }};
+  buffer.bytes_ = bytes;
+  return buffer;
+}
+
 void Arena::reserve(const kernels::Device& device, std::size_t bytes) {
   if (capacity_ != unlimited || used_ > 0) throw kernels::Error("reserved twice, or in use", "arena");
   block_ = Buffer(device, bytes);

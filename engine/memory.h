@@ -27,9 +27,14 @@ class Buffer {
   View view(DType dtype, const Shape& shape) const { return kernels::view_of(data(), dtype, shape); }
 
  private:
+  friend Buffer host_buffer(const kernels::Device& device, std::size_t bytes);
+
   std::shared_ptr<void> data_;
   std::size_t bytes_ = 0;
 };
+
+/// Memory of the host that the device copies from and to while the host goes on.
+Buffer host_buffer(const kernels::Device& device, std::size_t bytes);
 
 /// Best-fit intervals in one block. Without a block (dry runs) it only keeps the books, and addresses count from 0.
 class Arena {

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <cstring>
 #include <utility>
 
+#include "kernels/core/capture_lint.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
 
@@ -12,13 +13,21 @@ namespace engine {
 namespace {
 
 constexpr std::size_t scalar_stride = 64;  // bytes: one line each
-constexpr std::size_t scalar_count = 5;
+constexpr std::size_t scalar_bytes = 5 * scalar_stride;
+constexpr int eager_steps = 2;  // before a graph is captured: libraries set themselves up in the first
 
 Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes) {
   Buffer buffer(stream.device(), bytes);
   stream.copy(buffer.data(), data, bytes);
   stream.synchronize();
   return buffer;
+}
+
+template <class T>
+T value_at(const std::byte* bytes) {
+  T value{};
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
 }
 
 }  // namespace
@@ -51,26 +60,26 @@ void launch_update(kernels::Stream& stream, const Parameters& parameters, const 
 }
 
 TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options,
-                     const std::vector<double>& lr, Program program)
+                     const std::vector<double>& lr, Program program, Replay replay)
     : workspace_(workspace),
       stream_(workspace.stream()),
       parameters_(parameters),
       options_(options),
       program_(std::move(program)),
-      scalars_(stream_.device(), scalar_count * scalar_stride) {
+      replay_(replay),
+      scalars_(stream_.device(), scalar_bytes),
+      results_(host_buffer(stream_.device(), steps_under_way * scalar_bytes)) {
   const DType type = parameters.master_dtype();
   auto* next = static_cast<std::byte*>(scalars_.data());
   const auto scalar = [&](DType t) { return kernels::view_of(std::exchange(next, next + scalar_stride), t, {1}); };
   state_ = {.loss = scalar(type), .squared_norm = scalar(type), .clip = scalar(type)};
   state_.finite = scalar(DType::i32);
   state_.step = scalar(DType::u32);
+  for (auto& event : sent_) event = std::make_unique<kernels::Event>(stream_.device());
   upload_tables(lr);
   set_step(0);
   workspace.include([&](Context& context) {
-    Tape tape;
-    context.tape = &tape;
-    program_(context, {state_.loss, kernels::Write::overwrite});
-    tape.backward(context, tape.last());
+    forward_backward(context, {}, 0);
     launch_update(context.stream, parameters, options_, state_);
   });
 }
@@ -103,52 +112,89 @@ void TrainStep::upload_tables(const std::vector<double>& lr) {
   state_.losses = losses_.view(parameters_.master_dtype(), {kept_losses});
 }
 
-template <class T>
-T TrainStep::read(const View& scalar) const {
-  T value{};
-  stream_.copy(&value, scalar.data, sizeof(T));
+void TrainStep::forward_backward(Context& context, PartOfBatch part, int slot) {
+  Tape tape;
+  context.tape = &tape;
+  program_(context, {state_.loss, part.first ? kernels::Write::overwrite : kernels::Write::accumulate}, slot);
+  tape.backward(context, tape.last());
+}
+
+void TrainStep::queue(PartOfBatch part, int slot) {
+  const kernels::CaptureLint lint(stream_);
+  Context context = workspace_.context();
+  if (part.first) parameters_.begin_gradients();
+  forward_backward(context, part, slot);
+  if (part.last) {
+    parameters_.finish_gradients(stream_);
+    launch_update(stream_, parameters_, options_, state_);
+  }
+  lint.check();
+}
+
+void TrainStep::start(PartOfBatch part, int slot, std::int64_t samples) {
+  if (part.last && under_way() == steps_under_way) throw kernels::Error("too many steps under way", "train step");
+  const Kind kind{part, slot, samples};
+  auto graph = graphs_.find(kind);
+  if (graph == graphs_.end() && replay_ == Replay::yes && queued_ >= eager_steps)
+    graph = graphs_.try_emplace(kind, stream_, [this, part, slot] { queue(part, slot); }).first;
+  if (graph == graphs_.end()) queue(part, slot);
+  else graph->second.replay(stream_);
+  if (part.last) send_result();
+}
+
+void TrainStep::inspect(PartOfBatch part, int slot, FiniteCheck& check) {
+  Context context = workspace_.context();
+  Profile names(stream_);  // of the parts of the model
+  context.profile = &names;
+  context.check = &check;
+  if (part.first) parameters_.begin_gradients();
+  forward_backward(context, part, slot);
+  for (std::size_t i = 0; i < parameters_.segments().size(); ++i) {
+    const Segment& segment = parameters_.segments()[i];
+    if (segment.trainable == Trainable::no) continue;
+    check.look("the gradient of " + segment.name,
+               parameters_.part(parameters_.gradient(), static_cast<int>(i), segment.shape));
+  }
+}
+
+void TrainStep::send_result() {
+  const auto turn = static_cast<std::size_t>(queued_++ % steps_under_way);
+  stream_.copy(static_cast<std::byte*>(results_.data()) + turn * scalar_bytes, scalars_.data(), scalar_bytes);
+  sent_[turn]->record(stream_);
+}
+
+StepResult TrainStep::finish() {
+  if (under_way() == 0) throw kernels::Error("no step is under way", "train step");
+  const auto turn = static_cast<std::size_t>(finished_ % steps_under_way);
+  sent_[turn]->synchronize();
+  ++finished_;
+  const auto* sent = static_cast<const std::byte*>(results_.data()) + turn * scalar_bytes;
+  const auto at = [&](const View& scalar) {
+    return sent + (static_cast<const std::byte*>(scalar.data) - static_cast<const std::byte*>(scalars_.data()));
+  };
+  const auto number = [&](const View& v) {
+    return v.dtype == DType::f64 ? value_at<double>(at(v)) : static_cast<double>(value_at<float>(at(v)));
+  };
+  const bool finite = value_at<std::int32_t>(at(state_.finite)) == 1;
+  const std::size_t next = value_at<std::uint32_t>(at(state_.step)), current = finite ? next - 1 : next;
+  return {.finite = finite,
+          .loss = number(state_.loss),
+          .gradient_norm = std::sqrt(number(state_.squared_norm)),
+          .lr = lr_[std::min(current, lr_.size() - 1)]};  // as kernels/optimizer does
+}
+
+std::int64_t TrainStep::step() const {
+  std::uint32_t value = 0;
+  stream_.copy(&value, state_.step.data, sizeof value);
   stream_.synchronize();
   return value;
 }
 
-void TrainStep::micro_batch(bool first, FiniteCheck* check) {
-  if (first) parameters_.begin_gradients();
-  Tape tape;
-  Context context = workspace_.context(&tape);
-  std::optional<Profile> names;  // of the parts of the model
-  if (check) context.profile = &names.emplace(stream_);
-  context.check = check;
-  program_(context, {state_.loss, first ? kernels::Write::overwrite : kernels::Write::accumulate});
-  tape.backward(context, tape.last());
-  if (!check) return;
-  for (std::size_t i = 0; i < parameters_.segments().size(); ++i) {
-    const Segment& segment = parameters_.segments()[i];
-    if (segment.trainable == Trainable::no) continue;
-    check->look("the gradient of " + segment.name,
-                parameters_.part(parameters_.gradient(), static_cast<int>(i), segment.shape));
-  }
-}
-
-StepResult TrainStep::update() {
-  workspace_.context();  // lends the scratch
-  const DType type = parameters_.master_dtype();
-  const std::int64_t current = step();
-  parameters_.finish_gradients(stream_);
-  launch_update(stream_, parameters_, options_, state_);
-  const auto number = [&](const View& v) {
-    return type == DType::f64 ? read<double>(v) : static_cast<double>(read<float>(v));
-  };
-  return {.finite = read<std::int32_t>(state_.finite) == 1,
-          .loss = number(state_.loss),
-          .gradient_norm = std::sqrt(number(state_.squared_norm)),
-          .lr = lr_[std::min(static_cast<std::size_t>(current), lr_.size() - 1)]};  // as kernels/optimizer does
-}
-
-std::int64_t TrainStep::step() const { return read<std::uint32_t>(state_.step); }
-
 void TrainStep::set_step(std::int64_t step) {
   const auto value = static_cast<std::uint32_t>(step);
-  stream_.copy(state_.step.data, &value, sizeof(value));
+  const std::int32_t finite = 1;
+  stream_.copy(state_.step.data, &value, sizeof value);
+  stream_.copy(state_.finite.data, &finite, sizeof finite);
   stream_.synchronize();
 }
 

@@ -3,11 +3,19 @@
 // A program is the forward pass of one micro-batch: it leaves its share of the loss in a place that it is given.
 // TrainStep runs it on a tape, walks the tape back, and after the last micro-batch of a batch updates the whole model:
 // squared gradient norm, guard (finite, clip), one AdamW, advance. Everything that changes from step to step (step
-// counter, row of the schedule, clip factor, finite flag, losses) is in device memory and the host only reads it, so a
-// step can be captured and replayed. A step whose loss or gradient norm is not finite changes nothing.
+// counter, row of the schedule, clip factor, finite flag, losses) is in device memory and the host only reads it,
+// behind the step and without holding up the next one. A step whose loss or gradient norm is not finite changes
+// nothing, nor does what was queued behind it.
+//
+// So the launches of a step are the same every time. After two eager steps each kind of micro-batch (first or not, last
+// or not, which input slot) is captured as a graph, and replayed from then on: docs/memory-and-graphs.md.
 #pragma once
 
+#include <array>
 #include <functional>
+#include <map>
+#include <memory>
+#include <tuple>
 #include <vector>
 
 #include "engine/parameters.h"
@@ -25,7 +33,19 @@ struct LossSlot {
   View loss;  // (1)   f32; f64 in f64 training
   kernels::Write mode;
 };
-using Program = std::function<void(Context&, const LossSlot&)>;
+/// The last argument says which input slot the micro-batch lies in.
+using Program = std::function<void(Context&, const LossSlot&, int)>;
+
+/// Where a micro-batch stands in its batch: gradients and loss are overwritten by the first, the update follows the
+/// last.
+struct PartOfBatch {
+  bool first = true, last = true;
+  auto operator<=>(const PartOfBatch&) const = default;
+};
+
+enum class Replay { yes, no };  // no: every step is queued launch by launch
+
+inline constexpr int steps_under_way = 2;  // at most: one runs while the next is queued
 
 struct StepResult {
   bool finite = true;
@@ -51,30 +71,44 @@ class TrainStep {
   /// `lr`: one learning rate for each step of the run. Includes its program in the workspace, which is reserved
   /// afterwards.
   TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options, const std::vector<double>& lr,
-            Program program);
+            Program program, Replay replay = Replay::yes);
 
-  /// Forward and backward of the micro-batch that lies in the input slot. `check`, where given, sees every output and
-  /// gradient, and afterwards the gradient of every parameter.
-  void micro_batch(bool first, FiniteCheck* check = nullptr);
-  /// The update. Reads the loss back.
-  StepResult update();
+  /// Queues forward and backward of the micro-batch that lies in an input slot and, behind the last of a batch, the
+  /// update. `samples`: of the micro-batch; one graph serves one size.
+  void start(PartOfBatch part, int slot = 0, std::int64_t samples = 0);
+  /// Waits for the oldest update that was queued. Throws kernels::Error when there is none.
+  StepResult finish();
+  std::int64_t under_way() const { return queued_ - finished_; }
 
-  std::int64_t step() const;
-  void set_step(std::int64_t step);  // for a resume, and to leave a step out: its update is then not made
+  /// start() without the update, while `check` sees every output and gradient, and then the gradient of every
+  /// parameter.
+  void inspect(PartOfBatch part, int slot, FiniteCheck& check);
+
+  std::int64_t step() const;  // waits for all that is queued
+  /// For a resume, and to go on after a step that was not finite: its update is then not made.
+  void set_step(std::int64_t step);
 
  private:
+  using Kind = std::tuple<PartOfBatch, int, std::int64_t>;  // of micro-batch: part, slot, samples
+
   void upload_tables(const std::vector<double>& lr);
-  template <class T>
-  T read(const View& scalar) const;
+  void queue(PartOfBatch part, int slot);
+  void forward_backward(Context& context, PartOfBatch part, int slot);
+  void send_result();
 
   Workspace& workspace_;
   kernels::Stream& stream_;
   Parameters& parameters_;
   AdamWOptions options_;
   Program program_;
+  Replay replay_;
   std::vector<double> lr_;
   Buffer scalars_, schedule_, bounds_, lr_scale_, weight_decay_, losses_;
   UpdateState state_;  // views of these buffers
+  std::map<Kind, kernels::Graph> graphs_;
+  Buffer results_;  // on the host: the scalars behind each of the last steps_under_way updates
+  std::array<std::unique_ptr<kernels::Event>, steps_under_way> sent_;
+  std::int64_t queued_ = 0, finished_ = 0;  // updates
 };
 
 }  // namespace engine

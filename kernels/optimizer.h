@@ -49,15 +49,16 @@ struct AdamW {
   }
 };
 
-/// Before the update: finite = 1 when loss and squared_norm are, else 0; clip = min(1, max_norm / norm), or 1 for
-/// max_norm 0.
+/// Before the update: finite becomes 0 unless loss and squared_norm are finite, and a 0 stays 0: what was queued behind a
+/// step that is not finite changes nothing either, until the host sets it to 1 again. clip = min(1, max_norm / norm), or
+/// 1 for max_norm 0 or where finite is 0.
 struct StepGuard {
   static constexpr const char* kernel = "step_guard";
   static const Rows<StepGuard> cpu, cuda, simt;
 
   View loss;          // (1)   f32, or f64 in f64 training
   View squared_norm;  // (1)   of the gradient
-  View finite;        // (1)   i32, written
+  View finite;        // (1)   i32, updated
   View clip;          // (1)   written
   double max_norm = 0;
 
@@ -65,7 +66,7 @@ struct StepGuard {
   static void fields(Self& a, F f) {
     f("loss", a.loss, Role::input);
     f("squared_norm", a.squared_norm, Role::input);
-    f("finite", a.finite, Role::output);
+    f("finite", a.finite, Role::updated);
     f("clip", a.clip, Role::output);
   }
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "mae/pretraining.h"
+#include "mae/input_slots.h"
 
 namespace mae {
 namespace {
@@ -54,10 +54,10 @@ Features encoder_features(kernels::Stream& stream, const Model& model, const Dat
   const std::int64_t L = config.patches(), most = std::min(images_at_once, data.size);
   const kernels::DType compute = model.parameters().dtype();
   Features features{.count = data.size, .width = config.dim, .values = {}, .labels = {}};
-  InputSlot inputs(stream, config, data.dtype, compute, most);
+  InputSlots inputs(stream, config, data.dtype, compute, most);
   const NoMask everything(stream, most, L);
   engine::Workspace workspace(stream, compute);
-  workspace.include([&](Context& c) { model.forward_encoder(c, inputs.images(most), everything.masking(most), L); });
+  workspace.include([&](Context& c) { model.forward_encoder(c, inputs.images(0, most), everything.masking(most), L); });
   workspace.reserve();
   for (std::int64_t first = 0; first < data.size; first += most) {
     const std::int64_t N = std::min(most, data.size - first);
@@ -65,9 +65,10 @@ Features encoder_features(kernels::Stream& stream, const Model& model, const Dat
     for (std::int64_t i = first; i < first + N; ++i)
       append(batch, data.image(i), config.image_height, config.image_width, static_cast<std::uint32_t>(i),
              data.label(i));
-    inputs.fill(batch, 0, N);
+    const int slot = inputs.fill(batch, 0, N);
     Context context = workspace.context();
-    const Tensor tokens = model.forward_encoder(context, inputs.images(N), everything.masking(N), L);
+    const Tensor tokens = model.forward_encoder(context, inputs.images(slot, N), everything.masking(N), L);
+    inputs.release(slot);
     kernels::visit_floating(tokens.dtype(), [&]<class T>(T) {
       std::vector<T> host(static_cast<std::size_t>(tokens.shape().count()));
       stream.copy(host.data(), tokens.view.data, host.size() * sizeof(T));

@@ -6,19 +6,6 @@
 #include "mae/model_file.h"
 
 namespace mae {
-namespace {
-
-engine::Buffer upload_table(kernels::Stream& stream, const std::vector<double>& values, kernels::DType type) {
-  engine::Buffer buffer(stream.device(), values.size() * kernels::size_of(type));
-  const std::vector<float> narrow(values.begin(), values.end());
-  const void* source = type == kernels::DType::f64 ? static_cast<const void*>(values.data()) : narrow.data();
-  stream.copy(buffer.data(), source, values.size() * kernels::size_of(type));
-  stream.synchronize();
-  return buffer;
-}
-
-}  // namespace
-
 void validate(const Recipe& r) {
   const auto require = [](bool ok, const char* flag, const std::string& what, const char* advice) {
     if (!ok) throw kernels::Error(what, flag, advice);
@@ -38,47 +25,8 @@ void validate(const Recipe& r) {
   require(a.max_norm >= 0, "--clip-grad", "must not be negative", "0 for no clipping");
 }
 
-InputSlot::InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,
-                     std::int64_t capacity)
-    : stream_(stream),
-      image_{config.image_height, config.image_width, config.channels},
-      pixel_type_(pixels),
-      table_type_(kernels::statistics_of(compute)),
-      pixels_(stream.device(), static_cast<std::size_t>(capacity * image_.count()) * kernels::size_of(pixels)),
-      draws_(stream.device(), static_cast<std::size_t>(capacity) * 2 * sizeof(std::uint32_t)) {
-  const PixelScaling scaling = pixel_scaling(config);
-  scale_ = upload_table(stream, scaling.scale, table_type_);
-  shift_ = upload_table(stream, scaling.shift, table_type_);
-}
-
-void InputSlot::fill(const Batch& batch, std::int64_t first, std::int64_t count) {
-  const std::size_t sample = static_cast<std::size_t>(image_.count()) * kernels::size_of(pixel_type_),
-                    at = static_cast<std::size_t>(first);
-  const auto samples = static_cast<std::int64_t>(batch.draws.size() / 2);
-  if (batch.pixels.size() != static_cast<std::size_t>(samples) * sample || first + count > samples ||
-      static_cast<std::size_t>(count) * sample > pixels_.bytes()) {
-    throw kernels::Error("images of other sizes, channels or pixel type than the model was planned for", "input slot",
-                         "training and validation images of one kind");
-  }
-  stream_.copy(pixels_.data(), batch.pixels.data() + at * sample, static_cast<std::size_t>(count) * sample);
-  stream_.copy(draws_.data(), batch.draws.data() + at * 2, static_cast<std::size_t>(count) * 2 * sizeof(std::uint32_t));
-  stream_.synchronize();
-}
-
-Images InputSlot::images(std::int64_t count) const {
-  return {.pixels = pixels_.view(pixel_type_, {count, image_[0], image_[1], image_[2]}),
-          .scale = scale_.view(table_type_, {image_[2]}),
-          .shift = shift_.view(table_type_, {image_[2]})};
-}
-
-View InputSlot::draws(std::int64_t count) const { return draws_.view(kernels::DType::u32, {count, 2}); }
-
-double InputSlot::bytes() const {
-  return static_cast<double>(pixels_.bytes() + draws_.bytes() + scale_.bytes() + shift_.bytes());
-}
-
 Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
-                         kernels::DType pixels, std::int64_t steps_per_epoch)
+                         kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay)
     : stream_(stream),
       recipe_(recipe),
       schedule_{.lr = recipe.lr(),
@@ -87,42 +35,56 @@ Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Re
                 .epochs = recipe.epochs,
                 .steps_per_epoch = steps_per_epoch},
       model_(config, compute),
-      inputs_(stream, config, pixels, compute, recipe.micro()),
+      pixels_(pixels),
+      inputs_(stream, config, pixels, compute, recipe.micro(), engine::steps_under_way),
       micro_count_(recipe.micro()),
       share_(recipe.batch),
       workspace_(stream, compute),
       step_((model_.initialize(stream, recipe.seed, engine::Purpose::training), workspace_), model_.parameters(),
             recipe.adamw, schedule_.table(),
-            [this](Context& c, const engine::LossSlot& slot) {
-              model_.forward(c, inputs_.images(micro_count_), inputs_.draws(micro_count_), recipe_.seed, slot, share_);
-            }),
+            [this](Context& c, const engine::LossSlot& loss, int slot) {
+              model_.forward(c, inputs_.images(slot, micro_count_), inputs_.draws(slot, micro_count_), recipe_.seed,
+                             loss, share_);
+            },
+            replay),
       evaluation_loss_(stream.device(), sizeof(double)) {
   workspace_.include([&](Context& c) {  // evaluation
-    model_.forward(c, inputs_.images(micro_count_), inputs_.draws(micro_count_), recipe_.seed,
+    model_.forward(c, inputs_.images(0, micro_count_), inputs_.draws(0, micro_count_), recipe_.seed,
                    {evaluation_loss_.view(model_.parameters().master_dtype(), {1}), kernels::Write::overwrite}, share_);
   });
   workspace_.reserve();
 }
 
 engine::StepResult Pretraining::step(const Batch& batch) {
-  accumulate(batch, true);
-  return step_.update();
+  start(batch);
+  return finish();
 }
 
+void Pretraining::start(const Batch& batch) { run(batch, {.first = true, .last = true}, nullptr); }
+
+engine::StepResult Pretraining::finish() { return step_.finish(); }
+
+void Pretraining::accumulate(const Batch& part, bool first) { run(part, {.first = first, .last = false}, nullptr); }
+
 std::string Pretraining::first_not_finite(const Batch& batch) {
+  while (under_way() > 0) finish();
   engine::FiniteCheck check(stream_);
-  accumulate(batch, true, &check);
+  run(batch, {.first = true, .last = false}, &check);
   return check.found().empty() ? "every value is finite: only the sum of the squared gradients overflows"
                                : check.found();
 }
 
-void Pretraining::accumulate(const Batch& part, bool first, engine::FiniteCheck* check) {
+void Pretraining::run(const Batch& part, engine::PartOfBatch position, engine::FiniteCheck* check) {
   const auto count = static_cast<std::int64_t>(part.draws.size() / 2);
   share_ = recipe_.batch;
   for (std::int64_t at = 0; at < count; at += recipe_.micro()) {
     micro_count_ = std::min(recipe_.micro(), count - at);
-    inputs_.fill(part, at, micro_count_);
-    step_.micro_batch(first && at == 0, check);
+    const int slot = inputs_.fill(part, at, micro_count_);
+    const engine::PartOfBatch micro{.first = position.first && at == 0,
+                                    .last = position.last && at + micro_count_ == count};
+    if (check) step_.inspect(micro, slot, *check);
+    else step_.start(micro, slot, micro_count_);
+    inputs_.release(slot);
   }
 }
 
@@ -131,11 +93,12 @@ double Pretraining::evaluate(const Batch& batch) {
   const kernels::DType type = model_.parameters().master_dtype();
   for (std::int64_t at = 0; at < count; at += recipe_.micro()) {
     const std::int64_t some = std::min(recipe_.micro(), count - at);
-    inputs_.fill(batch, at, some);
+    const int slot = inputs_.fill(batch, at, some);
     Context context = workspace_.context();
-    const engine::LossSlot slot{evaluation_loss_.view(type, {1}),
+    const engine::LossSlot loss{evaluation_loss_.view(type, {1}),
                                 at == 0 ? kernels::Write::overwrite : kernels::Write::accumulate};
-    model_.forward(context, inputs_.images(some), inputs_.draws(some), recipe_.seed, slot, count);
+    model_.forward(context, inputs_.images(slot, some), inputs_.draws(slot, some), recipe_.seed, loss, count);
+    inputs_.release(slot);
   }
   double wide = 0;
   float narrow = 0;
@@ -147,7 +110,8 @@ double Pretraining::evaluate(const Batch& batch) {
 
 engine::MemoryPlan Pretraining::memory() const {
   engine::MemoryPlan plan = plan_memory(model_.parameters(), workspace_);
-  plan.inputs = inputs_.bytes();
+  plan.inputs =
+      input_bytes(model_.config(), pixels_, model_.parameters().dtype(), recipe_.micro(), engine::steps_under_way);
   return plan;
 }
 

@@ -10,8 +10,7 @@
 
 #include "engine/checkpoint.h"
 #include "engine/schedule.h"
-#include "mae/loader.h"
-#include "mae/model.h"
+#include "mae/input_slots.h"
 
 namespace mae {
 
@@ -32,38 +31,26 @@ struct Recipe {
 /// Throws kernels::Error naming the flag that cannot be.
 void validate(const Recipe& recipe);
 
-/// The device memory that a micro-batch is copied into: pixels, their scaling, and what draws are keyed by.
-class InputSlot {
- public:
-  InputSlot(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,
-            std::int64_t capacity);
-
-  /// Copies samples [first, first + count) of a batch; count is at most the capacity.
-  void fill(const Batch& batch, std::int64_t first, std::int64_t count);
-  Images images(std::int64_t count) const;
-  View draws(std::int64_t count) const;  // (count, 2)
-  double bytes() const;
-
- private:
-  kernels::Stream& stream_;
-  kernels::Shape image_;  // (height, width, channels)
-  kernels::DType pixel_type_, table_type_;
-  engine::Buffer pixels_, draws_, scale_, shift_;
-};
-
 class Pretraining {
  public:
   /// Plans, allocates and draws initial values. `pixels`: dtype of the data set; `steps_per_epoch`: of the loader.
   Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
-              kernels::DType pixels, std::int64_t steps_per_epoch);
+              kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay = engine::Replay::yes);
 
   /// One optimizer step on a global batch.
   engine::StepResult step(const Batch& batch);
+  /// The same in two: queues a step, and waits for the oldest one that was queued. At most two may be under way; behind
+  /// one that is not finite, the next changes nothing.
+  void start(const Batch& batch);
+  engine::StepResult finish();
+  std::int64_t under_way() const { return step_.under_way(); }
+
   /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the
   /// batch's.
-  void accumulate(const Batch& part, bool first, engine::FiniteCheck* check = nullptr);
+  void accumulate(const Batch& part, bool first);
   /// Why a step on this batch is not finite: the batch is run again, from the untouched state, and the first op whose
-  /// output or gradient is not finite is named. For after a step() that was not finite; changes nothing.
+  /// output or gradient is not finite is named. For after a step that was not finite; drops what is under way behind
+  /// it, and changes nothing.
   std::string first_not_finite(const Batch& batch);
   /// Goes on to the next step without an update: the batch is left out.
   void skip() { step_.set_step(done() + 1); }
@@ -82,11 +69,14 @@ class Pretraining {
   void load(const std::string& path);
 
  private:
+  void run(const Batch& part, engine::PartOfBatch position, engine::FiniteCheck* check);
+
   kernels::Stream& stream_;
   Recipe recipe_;
   engine::WarmupCosine schedule_;
   Model model_;
-  InputSlot inputs_;
+  kernels::DType pixels_;
+  InputSlots inputs_;
   std::int64_t micro_count_ = 0, share_ = 0;  // samples in the slot; samples that the loss is a mean over
   engine::Workspace workspace_;
   engine::TrainStep step_;

@@ -70,7 +70,10 @@ struct Case<StepGuard> {
     tight.max_norm = 0.02, loose.max_norm = 1e6;
     return {none, tight, loose};
   }
-  static void fill(StepGuard& a) { a.squared_norm.as<double>()[0] *= a.squared_norm.as<double>()[0]; }
+  static void fill(StepGuard& a) {
+    a.squared_norm.as<double>()[0] *= a.squared_norm.as<double>()[0];
+    a.finite.as<std::int32_t>()[0] = a.max_norm < 1;  // the loose one comes after a step that was not finite
+  }
 };
 
 template <>

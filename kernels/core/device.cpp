@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "kernels/core/build.h"
+#include "kernels/core/capture_lint.h"
 #include "kernels/core/check.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cuda/runtime.h"
@@ -82,6 +83,7 @@ Device find_device(const std::string& name) {
 }
 
 void* allocate(const Device& device, std::size_t bytes) {
+  lint::refuse("allocate device memory");
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if constexpr (with_cuda) {
     if (device.kind == DeviceKind::cuda) return cuda::allocate(device, rounded);
@@ -93,10 +95,25 @@ void* allocate(const Device& device, std::size_t bytes) {
 }
 
 void release(const Device& device, void* data) noexcept {
+  lint::note("free device memory");
   if constexpr (with_cuda) {
     if (device.kind == DeviceKind::cuda) return cuda::release(data);
   }
   std::free(data);
+}
+
+void* allocate_host(const Device& device, std::size_t bytes) {
+  if constexpr (with_cuda) {
+    if (device.kind == DeviceKind::cuda) return cuda::allocate_host(device, bytes);
+  }
+  return allocate(device, bytes);
+}
+
+void release_host(const Device& device, void* data) noexcept {
+  if constexpr (with_cuda) {
+    if (device.kind == DeviceKind::cuda) return cuda::release_host(data);
+  }
+  release(device, data);
 }
 
 }  // namespace kernels

@@ -39,4 +39,8 @@ Device find_device(const std::string& name);
 void* allocate(const Device& device, std::size_t bytes);
 void release(const Device& device, void* data) noexcept;
 
+/// Memory of the host that the device can copy from and to while the host goes on: pinned, for a GPU.
+void* allocate_host(const Device& device, std::size_t bytes);
+void release_host(const Device& device, void* data) noexcept;
+
 }  // namespace kernels

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "kernels/core/build.h"
+#include "kernels/core/capture_lint.h"
 #include "kernels/core/check.h"
 #include "kernels/core/stream.h"
 
@@ -105,6 +106,7 @@ void launch(Stream& stream, const Args& args, const std::string& row = {}) {
   if (stream.observer) stream.observer({Args::kernel, variant.name, cost(args), bytes, fields_of(args)});
   void* scratch = bytes ? stream.scratch(bytes, Args::kernel, variant.name) : nullptr;
   if (stream.dry()) return;
+  lint::launch(stream);
   stream.running = {.kernel = Args::kernel, .row = variant.name};
   variant.run(stream, args, scratch);
 }

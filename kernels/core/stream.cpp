@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/core/build.h"
+#include "kernels/core/capture_lint.h"
 #include "kernels/core/check.h"
 #include "kernels/cuda/runtime.h"
 
@@ -18,6 +19,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 Stream::Stream(Device device, StreamMode mode) : device_(std::move(device)), mode_(mode) {
   if (dry()) return;
+  lint::refuse("make a stream");
   if (!device_.present) throw Error("this device is made up: it can only be planned for", device_.name);
   if constexpr (with_cuda) {
     if (on_cuda(device_)) native_ = cuda::create_stream(device_.index);
@@ -31,12 +33,21 @@ Stream::~Stream() {
 }
 
 void Stream::synchronize() {
+  lint::refuse("synchronise");
   if constexpr (with_cuda) {
     if (native_) cuda::synchronize(native_);
   }
 }
 
+void Stream::wait(const Event& event) {
+  lint::refuse("wait for another stream");
+  if constexpr (with_cuda) {
+    if (native_) cuda::wait_event(native_, event.native_);
+  }
+}
+
 void Stream::copy(void* destination, const void* source, std::size_t bytes) {
+  lint::refuse("copy");
   if (dry() || bytes == 0) return;
   if constexpr (with_cuda) {
     if (native_) return cuda::copy(native_, destination, source, bytes);
@@ -70,7 +81,7 @@ void* Stream::scratch(std::size_t bytes, const char* kernel, const char* row) {
       std::string(kernel) + "=" + row, "lend_scratch at least what a dry stream's scratch_wanted() says");
 }
 
-Event::Event(const Device& device) : kind_(device.kind) {
+Event::Event([[maybe_unused]] const Device& device) {
   if constexpr (with_cuda) {
     if (on_cuda(device)) native_ = cuda::create_event();
   }
@@ -87,6 +98,13 @@ void Event::record(Stream& stream) {
     if (native_) return cuda::record_event(native_, stream.native());
   }
   seconds_ = now();
+}
+
+void Event::synchronize() const {
+  lint::refuse("synchronise");
+  if constexpr (with_cuda) {
+    if (native_) cuda::synchronize_event(native_);
+  }
 }
 
 double Event::milliseconds_since(const Event& earlier) const {

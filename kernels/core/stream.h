@@ -45,6 +45,8 @@ struct Running {
 /// dry: launches are validated, costed and observed, but nothing runs and no memory is touched.
 enum class StreamMode { eager, dry };
 
+class Event;
+
 class Stream {
  public:
   explicit Stream(Device device, StreamMode mode = StreamMode::eager);
@@ -56,6 +58,8 @@ class Stream {
   bool dry() const { return mode_ == StreamMode::dry; }
   void* native() const { return native_; }  // cudaStream_t, or null
   void synchronize();
+  /// What is queued from now on starts after `event`, which another stream has recorded.
+  void wait(const Event& event);
   /// Copies between host and device, or within one, in stream order. Host memory must stay valid until synchronize().
   void copy(void* destination, const void* source, std::size_t bytes);
 
@@ -89,11 +93,13 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
   void record(Stream& stream);
+  /// Waits until all that was queued before record() is done; returns at once where nothing was recorded.
+  void synchronize() const;
   /// Waits for both events. Milliseconds from `earlier` to this one.
   double milliseconds_since(const Event& earlier) const;
 
  private:
-  DeviceKind kind_;
+  friend class Stream;
   void* native_ = nullptr;
   double seconds_ = 0;
 };

@@ -120,8 +120,8 @@ void adamw_fast(Stream&, const AdamW& a, void*) {
 template <class T>
 void guard(const StepGuard& a) {
   const T squared_norm = a.squared_norm.as<T>()[0];
-  const bool finite = std::isfinite(a.loss.as<T>()[0]) && std::isfinite(squared_norm);
-  a.finite.as<std::int32_t>()[0] = finite;
+  std::int32_t& finite = a.finite.as<std::int32_t>()[0];
+  finite = finite && std::isfinite(a.loss.as<T>()[0]) && std::isfinite(squared_norm);
   a.clip.as<T>()[0] = finite && a.max_norm > 0 ? std::min(T(1), T(a.max_norm) / std::sqrt(squared_norm)) : T(1);
 }
 

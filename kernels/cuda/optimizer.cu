@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(threads) update_kernel(UpdatePointers a) {
 
 __global__ void guard_kernel(const float* loss, const float* squared_norm, int* finite, float* clip, float max_norm) {
   if (threadIdx.x != 0) return;
-  const bool good = isfinite(*loss) && isfinite(*squared_norm);
+  const bool good = *finite && isfinite(*loss) && isfinite(*squared_norm);
   *finite = good;
   *clip = good && max_norm > 0 ? fminf(1.0f, max_norm / sqrtf(*squared_norm)) : 1.0f;
 }

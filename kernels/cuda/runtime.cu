@@ -46,6 +46,15 @@ void* allocate(const Device& device, std::size_t bytes) {
 
 void release(void* data) noexcept { cudaFree(data); }
 
+void* allocate_host(const Device& device, std::size_t bytes) {
+  check(cudaSetDevice(device.index), "cudaSetDevice");
+  void* data = nullptr;
+  check(cudaMallocHost(&data, bytes > 0 ? bytes : 1), "cudaMallocHost");
+  return data;
+}
+
+void release_host(void* data) noexcept { cudaFreeHost(data); }
+
 void* create_stream(int device) {
   check(cudaSetDevice(device), "cudaSetDevice");
   cudaStream_t stream;
@@ -74,6 +83,15 @@ void destroy_event(void* event) noexcept { cudaEventDestroy(static_cast<cudaEven
 
 void record_event(void* event, void* stream) {
   check(cudaEventRecord(static_cast<cudaEvent_t>(event), static_cast<cudaStream_t>(stream)), "cudaEventRecord");
+}
+
+void wait_event(void* stream, void* event) {
+  check(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0),
+        "cudaStreamWaitEvent");
+}
+
+void synchronize_event(void* event) {
+  check(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), "cudaEventSynchronize");
 }
 
 double milliseconds_between(void* earlier, void* later) {

@@ -16,6 +16,8 @@ std::string why_none();  // the driver's words; empty if there is a device
 
 void* allocate(const Device& device, std::size_t bytes);
 void release(void* data) noexcept;
+void* allocate_host(const Device& device, std::size_t bytes);
+void release_host(void* data) noexcept;
 
 void* create_stream(int device);
 void destroy_stream(void* stream) noexcept;
@@ -25,6 +27,8 @@ void copy(void* stream, void* destination, const void* source, std::size_t bytes
 void* create_event();
 void destroy_event(void* event) noexcept;
 void record_event(void* event, void* stream);
+void wait_event(void* stream, void* event);
+void synchronize_event(void* event);
 double milliseconds_between(void* earlier, void* later);  // waits for both
 
 void* capture(void* stream, const std::function<void()>& work);

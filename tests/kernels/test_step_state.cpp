@@ -9,17 +9,18 @@ TEST_CASE("step_advance passes the battery") { test::battery<StepAdvance>(); }
 TEST_CASE("step_guard clips long gradients and flags what is not finite") {
   struct Row {
     double loss, squared_norm, max_norm;
-    std::int32_t finite;
+    std::int32_t before, finite;
     double clip;
   };
-  const Row rows[] = {{2, 16, 1, 1, 0.25}, {2, 16, 4, 1, 1},  {2, 16, 5, 1, 1},
-                      {2, 16, 0, 1, 1},    {2, 0, 1, 1, 1},   {INFINITY, 16, 1, 0, 1},
-                      {NAN, 16, 1, 0, 1},  {2, NAN, 1, 0, 1}, {2, INFINITY, 0, 0, 1}};
+  const Row rows[] = {{2, 16, 1, 1, 1, 0.25},     {2, 16, 4, 1, 1, 1},  {2, 16, 5, 1, 1, 1},
+                      {2, 16, 0, 1, 1, 1},        {2, 0, 1, 1, 1, 1},   {NAN, 16, 1, 1, 0, 1},
+                      {INFINITY, 16, 1, 1, 0, 1}, {2, NAN, 1, 1, 0, 1}, {2, INFINITY, 0, 1, 0, 1},
+                      {2, 16, 1, 0, 0, 1}};
   Stream stream(devices().front());
   for (const Row& r : rows) {
     INFO("loss " << r.loss << " squared norm " << r.squared_norm << " max norm " << r.max_norm);
     float loss = static_cast<float>(r.loss), squared_norm = static_cast<float>(r.squared_norm), clip = -1;
-    std::int32_t finite = -1;
+    std::int32_t finite = r.before;
     launch(stream, StepGuard{.loss = view_of(&loss, DType::f32, {1}),
                              .squared_norm = view_of(&squared_norm, DType::f32, {1}),
                              .finite = view_of(&finite, DType::i32, {1}),

@@ -89,8 +89,8 @@ TEST_CASE("three AdamW steps and ten losses equal PyTorch") {
     workspace.reserve();
     std::vector<double> losses;
     for (int s = 0; s < 10; ++s) {
-      step.micro_batch(true);
-      const StepResult result = step.update();
+      step.start({});
+      const StepResult result = step.finish();
       CHECK(result.finite);
       losses.push_back(result.loss);
       if (s != 2) continue;

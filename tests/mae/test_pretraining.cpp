@@ -217,3 +217,36 @@ TEST_CASE("a step whose loss is not finite changes nothing") {
   CHECK(bits(pretraining.model().parameters().master()) == before);
   CHECK(pretraining.done() == 1);
 }
+
+TEST_CASE("a step passes the capture lint, and a program that breaks it is stopped") {
+  const mae::Config config = tiny_config();
+  mae::Model model(config, DType::f32);
+  for (const char* device : {"cpu", "simt"}) {
+    if (!kernels::with_simt && device == std::string("simt")) continue;
+    kernels::Stream stream(kernels::find_device(device));
+    model.initialize(stream, 0, engine::Purpose::training);
+    mae::InputSlots inputs(stream, config, DType::u8, DType::f32, 2);
+    engine::Workspace workspace(stream, DType::f32);
+    bool reads_the_host = false;
+    const auto program = [&](Context& c, const engine::LossSlot& loss, int slot) {
+      model.forward(c, inputs.images(slot, 2), inputs.draws(slot, 2), 0, loss, 4);
+      if (reads_the_host) c.stream.synchronize();
+    };
+    engine::TrainStep step(workspace, model.parameters(), {}, {1e-3, 1e-3, 1e-3}, program);
+    workspace.reserve();
+    mae::Batch batch;
+    const mae::Dataset data = made_up_data(2, config, DType::u8);
+    for (const std::uint32_t i : {0u, 1u}) append(batch, data.image(i), config.image_height, config.image_width, i);
+    const int slot = inputs.fill(batch, 0, 2);
+    for (int s = 0; s < 3; ++s) {  // the third is replayed; a batch in one piece and in two
+      step.start({.first = true, .last = true}, slot);
+      CHECK(step.finish().finite);
+    }
+    step.start({.first = true, .last = false}, slot);
+    step.start({.first = false, .last = true}, slot);
+    CHECK(step.finish().finite);
+    CHECK(step.step() == 4);
+    reads_the_host = true;
+    CHECK_THROWS_WITH(step.start({}, slot), ContainsSubstring("a step that is to be captured must not synchronise"));
+  }
+}

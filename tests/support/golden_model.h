@@ -68,7 +68,7 @@ class GoldenModel {
     return model.forward_loss(c, inputs(), pred, masking, slot, batch);
   }
   Program program() const {
-    return [this](Context& c, const LossSlot& slot) { loss(c, slot); };
+    return [this](Context& c, const LossSlot& slot, int) { loss(c, slot); };
   }
 
   mae::Model model;
