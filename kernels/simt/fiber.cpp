@@ -6,15 +6,9 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define MAE_ASAN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define MAE_ASAN
-#endif
-#endif
+#include "kernels/core/sanitizer.h"
+
 #if defined(MAE_ASAN)
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -122,11 +116,9 @@ void before_switch(void** fake, const void* bottom, std::size_t bytes) {
 void after_switch(void* fake, const void** bottom, std::size_t* bytes) {
   __sanitizer_finish_switch_fiber(fake, bottom, bytes);
 }
-void forget(void* memory, std::size_t bytes) { __asan_unpoison_memory_region(memory, bytes); }
 #else
 void before_switch(void**, const void*, std::size_t) {}
 void after_switch(void*, const void**, std::size_t*) {}
-void forget(void*, std::size_t) {}
 #endif
 
 }  // namespace
@@ -141,7 +133,7 @@ Fiber::Fiber() {
 
 Fiber::~Fiber() {
   if (!done_) drop();
-  forget(memory_ + guard_bytes, stack_bytes);
+  allow(memory_ + guard_bytes, stack_bytes);
   munmap(memory_, guard_bytes + stack_bytes);
 }
 
@@ -173,7 +165,7 @@ void Fiber::start(void (*entry)(void*), void* argument) {
 // What the sanitizer keeps of a run that nobody goes back to: the marks in its stack, and its record, which it gives up
 // when the stack is left for good. So pretend to be there and to leave.
 void Fiber::drop() {
-  forget(memory_ + guard_bytes, stack_bytes);
+  allow(memory_ + guard_bytes, stack_bytes);
   if (!fake_) return;
   before_switch(&caller_fake_, memory_ + guard_bytes, stack_bytes);
   after_switch(fake_, &caller_bottom_, &caller_bytes_);

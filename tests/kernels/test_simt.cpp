@@ -5,6 +5,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "tests/support/operand.h"
 #include "tests/support/simt.h"
 
 namespace kernels::simt {
@@ -68,6 +69,23 @@ TEST_CASE("simt: a kernel does not start another") {
   Stream stream(find_device("simt"));
   CHECK_THROWS_WITH(planted({1, 32}, nested_kernel, &stream), ContainsSubstring("a kernel starts a kernel"));
 }
+
+#if defined(MAE_ASAN)
+TEST_CASE("simt: the bytes around an operand of the battery, and behind scratch, are out of bounds") {
+  Stream stream(find_device("simt"));
+  test::Operand operand(stream.device(), view_of(nullptr, DType::f32, {3, 5}), 1);
+  operand.upload(stream);
+  const auto* first = static_cast<const float*>(operand.view().data);
+  CHECK(__asan_region_is_poisoned(const_cast<float*>(first), 15 * sizeof(float)) == nullptr);
+  CHECK(__asan_address_is_poisoned(first - 2));  // -1 shares a word with 0, and words are what the sanitizer knows
+  CHECK(__asan_address_is_poisoned(first + 15));
+  operand.download(stream);
+  CHECK_FALSE(__asan_address_is_poisoned(first + 15));
+  void* scratch = allocate(stream.device(), 100);
+  CHECK(__asan_address_is_poisoned(static_cast<std::byte*>(scratch) + 100));
+  release(stream.device(), scratch);
+}
+#endif
 
 // ---- barriers -------------------------------------------------------------------------------------------------------
 
