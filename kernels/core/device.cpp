@@ -84,12 +84,11 @@ Device find_device(const std::string& name) {
 
 void* allocate(const Device& device, std::size_t bytes) {
   lint::refuse("allocate device memory");
-  const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if constexpr (with_cuda) {
-    if (device.kind == DeviceKind::cuda) return cuda::allocate(device, rounded);
+    if (device.kind == DeviceKind::cuda) return cuda::allocate(device, (bytes + alignment - 1) / alignment * alignment);
   }
-  void* data = std::aligned_alloc(alignment, rounded > 0 ? rounded : alignment);
-  if (!data)
+  void* data = nullptr;  // not rounded up, so that the address sanitizer sees an access behind the last byte
+  if (posix_memalign(&data, alignment, bytes > 0 ? bytes : 1) != 0)
     throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted", device.name, "a smaller --micro-batch");
   return data;
 }

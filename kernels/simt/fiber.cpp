@@ -1,14 +1,14 @@
 #include "kernels/simt/fiber.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
+#include "kernels/core/sanitizer.h"
+
+#if defined(MAE_ASAN)
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -105,44 +105,45 @@ extern "C" void mae_first_frame();
 namespace kernels::simt {
 namespace {
 
-std::size_t page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+// Below a stack. A stack that grows too long, or has a frame that is too large, hits this and nothing else.
+constexpr std::size_t guard_bytes = Fiber::stack_bytes;
 
 // What the sanitizer must hear around a switch. `fake`: its own record of the stack that is left, null when it ends.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(MAE_ASAN)
 void before_switch(void** fake, const void* bottom, std::size_t bytes) {
   __sanitizer_start_switch_fiber(fake, bottom, bytes);
 }
 void after_switch(void* fake, const void** bottom, std::size_t* bytes) {
   __sanitizer_finish_switch_fiber(fake, bottom, bytes);
 }
-void forget(void* memory, std::size_t bytes) { __asan_unpoison_memory_region(memory, bytes); }
 #else
 void before_switch(void**, const void*, std::size_t) {}
 void after_switch(void*, const void**, std::size_t*) {}
-void forget(void*, std::size_t) {}
 #endif
 
 }  // namespace
 
 Fiber::Fiber() {
-  void* memory = mmap(nullptr, page() + stack_bytes, PROT_READ | PROT_WRITE,
+  void* memory = mmap(nullptr, guard_bytes + stack_bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
-  mprotect(memory, page(), PROT_NONE);  // a stack that grows too long hits this, and nothing else
+  mprotect(memory, guard_bytes, PROT_NONE);
   memory_ = static_cast<std::byte*>(memory);
 }
 
 Fiber::~Fiber() {
-  forget(memory_ + page(), stack_bytes);
-  munmap(memory_, page() + stack_bytes);
+  if (!done_) drop();
+  allow(memory_ + guard_bytes, stack_bytes);
+  munmap(memory_, guard_bytes + stack_bytes);
 }
 
 void Fiber::start(void (*entry)(void*), void* argument) {
-  if (!done_) forget(memory_ + page(), stack_bytes);  // what the dropped run had marked there
+  if (!done_) drop();
+  fake_ = nullptr;
   entry_ = entry;
   argument_ = argument;
   done_ = false;
-  auto* top = reinterpret_cast<std::uintptr_t*>(memory_ + page() + stack_bytes);
+  auto* top = reinterpret_cast<std::uintptr_t*>(memory_ + guard_bytes + stack_bytes);
 #if defined(__x86_64__)
   // as the switch leaves it: r15, r14, r13 (argument), r12 (function), rbx, rbp, the return address; the two words
   // above align the stack to 16 bytes where mae_first_frame calls
@@ -161,11 +162,22 @@ void Fiber::start(void (*entry)(void*), void* argument) {
   stack_ = top;
 }
 
+// What the sanitizer keeps of a run that nobody goes back to: the marks in its stack, and its record, which it gives up
+// when the stack is left for good. So pretend to be there and to leave.
+void Fiber::drop() {
+  allow(memory_ + guard_bytes, stack_bytes);
+  if (!fake_) return;
+  before_switch(&caller_fake_, memory_ + guard_bytes, stack_bytes);
+  after_switch(fake_, &caller_bottom_, &caller_bytes_);
+  before_switch(nullptr, caller_bottom_, caller_bytes_);
+  after_switch(caller_fake_, nullptr, nullptr);
+}
+
 // The three functions below have no locals whose address is taken: the last yield() never returns, and what the
 // sanitizer had marked in its frame would stay marked.
 
 void Fiber::resume() {
-  before_switch(&caller_fake_, memory_ + page(), stack_bytes);
+  before_switch(&caller_fake_, memory_ + guard_bytes, stack_bytes);
   mae_switch_stack(&caller_, stack_);
   after_switch(caller_fake_, nullptr, nullptr);
 }

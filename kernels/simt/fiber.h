@@ -29,8 +29,9 @@ class Fiber {
 
  private:
   static void run(Fiber* fiber);
+  void drop();
 
-  std::byte* memory_;       // the guard page, then the stack
+  std::byte* memory_;       // the guard, then the stack
   void* stack_ = nullptr;   // its top, while the fiber does not run
   void* caller_ = nullptr;  // the top of the stack that resumed it, while it runs
   void (*entry_)(void*) = nullptr;

@@ -1,61 +1,25 @@
 #include "kernels/simt/grid.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
-#include <exception>
-#include <memory>
+#include <cstring>
 #include <numeric>
-#include <vector>
 
 #include "kernels/core/check.h"
-#include "kernels/simt/fiber.h"
 #include "kernels/simt/shared.h"
+#include "kernels/simt/state.h"
 
 namespace kernels::simt {
 
 Index threadIdx, blockIdx, blockDim, gridDim;
 
+Launch* launch = nullptr;
+unsigned running = 0;
+std::vector<std::unique_ptr<Thread>> threads;
+
 namespace {
 
 constexpr unsigned most_threads = 1024;
-
-enum class State { ready, at_barrier, in_warp_step, done };
-
-struct Thread {
-  Fiber fiber;
-  State state = State::ready;
-  Place place;               // of the wait
-  std::uint64_t result = 0;  // of the warp step
-  std::uint32_t warp_syncs = 0;
-};
-
-/// A warp step that some of its lanes have reached.
-struct Meeting {
-  WarpStep step;
-  unsigned mask, arrived;
-  std::uint64_t values[warp_lanes];
-  unsigned sources[warp_lanes];
-};
-
-struct Warp {
-  std::vector<Meeting> open;
-};
-
-/// One launch. There is one at a time: kernels do not launch kernels.
-struct Launch {
-  Stream& stream;
-  Grid grid;
-  void (*body)(void*);
-  void* context;
-  std::vector<Warp> warps;
-  std::uint32_t barriers = 0;
-  std::exception_ptr failure;
-};
-
-Launch* launch = nullptr;
-unsigned running = 0;                          // the thread that runs
-std::vector<std::unique_ptr<Thread>> threads;  // kept for the next launch: making stacks takes longer than using them
 
 std::uint32_t seed = [] {
   const char* text = std::getenv("MAE_SIMT_SEED");
@@ -85,9 +49,30 @@ class Order {
   unsigned count_, start_, step_;
 };
 
-std::string text_of(Place place) {
-  const std::string file = place.file;
-  return file.substr(file.rfind('/') + 1) + ":" + std::to_string(place.line);
+std::string place_of_launch() {
+  if (!launch) return "simt";
+  const Running& now = launch->stream.running;
+  return std::string("simt, ") + now.kernel + (*now.row ? "=" : "") + now.row;
+}
+
+/// Nobody can go on: everybody is at one barrier, and it opens, or somebody waits for ever.
+void open_barrier() {
+  const unsigned count = launch->grid.threads;
+  const Thread* first = nullptr;
+  for (unsigned t = 0; t < count; ++t) {
+    running = threadIdx.x = t;
+    if (threads[t]->state == State::in_warp_step) stop_in_warp_step();
+    if (threads[t]->state == State::at_barrier && !first) first = threads[t].get();
+  }
+  for (unsigned t = 0; t < count; ++t) {
+    running = threadIdx.x = t;
+    if (threads[t]->state == State::done)
+      stop("has ended, and others of its block wait at a barrier, at " + text_of(first->place));
+    if (threads[t]->place != first->place)
+      stop("is at another barrier than others of its block, which wait at " + text_of(first->place), threads[t]->place);
+  }
+  ++launch->barriers;
+  for (unsigned t = 0; t < count; ++t) threads[t]->state = State::ready;
 }
 
 void run_thread(void*) {
@@ -99,46 +84,13 @@ void run_thread(void*) {
   }
 }
 
-void wait(State state, Place place) {
-  Thread& thread = *threads[running];
-  thread.state = state;
-  thread.place = place;
-  thread.fiber.yield();
-}
-
-/// Nobody can go on: everybody is at one barrier, and it opens, or somebody waits for ever.
-void open_barrier() {
-  const unsigned count = launch->grid.threads;
-  for (unsigned t = 0; t < count; ++t) {
-    running = threadIdx.x = t;
-    if (threads[t]->state == State::in_warp_step)
-      stop(
-          "waits for lanes that do not come to this warp step: the mask names lanes that have ended or went another "
-          "way",
-          threads[t]->place);
-  }
-  const Thread* first = nullptr;
-  for (unsigned t = 0; t < count; ++t) {
-    if (threads[t]->state == State::at_barrier && !first) first = threads[t].get();
-  }
-  for (unsigned t = 0; t < count; ++t) {
-    running = threadIdx.x = t;
-    if (threads[t]->state == State::done) stop("has ended, and others of its block wait at a barrier", first->place);
-    if (threads[t]->place.line != first->place.line)
-      stop("is at another barrier than others of its block, which wait at " + text_of(first->place), threads[t]->place);
-  }
-  ++launch->barriers;
-  for (unsigned t = 0; t < count; ++t) threads[t]->state = State::ready;
-}
-
 void run_block() {
   const unsigned count = launch->grid.threads;
   launch->barriers = 0;
-  for (Warp& warp : launch->warps) warp.open.clear();
   begin_shared(launch->grid.shared);
   for (unsigned t = 0; t < count; ++t) {
     threads[t]->state = State::ready;
-    threads[t]->warp_syncs = 0;
+    threads[t]->met = {};
     threads[t]->fiber.start(run_thread, nullptr);
   }
   for (unsigned done = 0; done < count;) {
@@ -157,27 +109,6 @@ void run_block() {
   }
 }
 
-void finish(Meeting& meeting, unsigned first_lane) {
-  std::uint64_t ballot = 0;
-  for (unsigned lane = 0; lane < warp_lanes; ++lane) {
-    if (meeting.mask >> lane & 1u && meeting.values[lane] != 0) ballot |= std::uint64_t{1} << lane;
-  }
-  for (unsigned lane = 0; lane < warp_lanes; ++lane) {
-    if (!(meeting.mask >> lane & 1u)) continue;
-    Thread& thread = *threads[first_lane + lane];
-    thread.state = State::ready;
-    if (meeting.step == WarpStep::shuffle) thread.result = meeting.values[meeting.sources[lane]];
-    if (meeting.step == WarpStep::ballot) thread.result = ballot;
-    if (meeting.step == WarpStep::sync && meeting.mask == ~0u) ++thread.warp_syncs;
-  }
-}
-
-std::string hex(unsigned mask) {
-  char text[16];
-  std::snprintf(text, sizeof text, "0x%08x", mask);
-  return text;
-}
-
 }  // namespace
 
 void set_seed(std::uint32_t value) {
@@ -186,55 +117,48 @@ void set_seed(std::uint32_t value) {
 }
 
 void stop(const std::string& what) {
-  const Running& now = launch->stream.running;
   throw Error("block " + std::to_string(blockIdx.x) + ", thread " + std::to_string(threadIdx.x) + " " + what,
-              std::string("simt, ") + now.kernel + (*now.row ? "=" : "") + now.row);
+              place_of_launch());
 }
 
 void stop(const std::string& what, Place place) { stop(what + " (" + text_of(place) + ")"); }
 
-void block_barrier(Place place) { wait(State::at_barrier, place); }
-
-std::uint64_t meet(WarpStep step, unsigned mask, std::uint64_t value, unsigned source, Place place) {
-  const unsigned lane = running % warp_lanes, first_lane = running - lane;
-  if (!(mask >> lane & 1u)) stop("is not in its own mask " + hex(mask), place);
-  if (!(mask >> source & 1u))
-    stop("reads from lane " + std::to_string(source) + ", which mask " + hex(mask) + " leaves out", place);
-  std::vector<Meeting>& open = launch->warps[running / warp_lanes].open;
-  Meeting* mine = nullptr;
-  for (Meeting& meeting : open) {
-    if (meeting.mask == mask && meeting.step == step) mine = &meeting;
-    else if (meeting.mask & mask)
-      stop("comes with mask " + hex(mask) + " while lanes of it wait in a warp step with mask " + hex(meeting.mask),
-           place);
-  }
-  if (!mine) mine = &open.emplace_back(Meeting{.step = step, .mask = mask, .arrived = 0, .values = {}, .sources = {}});
-  mine->arrived |= 1u << lane;
-  mine->values[lane] = value;
-  mine->sources[lane] = source;
-  if (mine->arrived == mask) {
-    finish(*mine, first_lane);
-    open.erase(open.begin() + (mine - open.data()));
-  } else {
-    wait(State::in_warp_step, place);
-  }
-  return threads[first_lane + lane]->result;
+std::string text_of(Place place) {
+  const std::string file = place.file;
+  return file.substr(file.rfind('/') + 1) + ":" + std::to_string(place.line);
 }
 
-Moment now() { return {.block = launch->barriers, .warp = threads[running]->warp_syncs}; }
+void wait(State state, Place place) {
+  Thread& thread = *threads[running];
+  thread.state = state;
+  thread.place = place;
+  thread.fiber.yield();
+}
 
-unsigned threads_of_block() { return launch->grid.threads; }
+bool operator==(Place a, Place b) { return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0); }
+
+void block_barrier(Place place) { wait(State::at_barrier, place); }
 
 void run_grid(Stream& stream, Grid grid, void (*body)(void*), void* context) {
+  if (launch) throw Error("a kernel starts a kernel, or two host threads do", place_of_launch());
   Launch mine{.stream = stream, .grid = grid, .body = body, .context = context, .warps = {}, .failure = {}};
-  mine.warps.resize((grid.threads + warp_lanes - 1) / warp_lanes);
+  struct End {
+    ~End() { launch = nullptr; }
+  } end;
+  launch = &mine;
   if (grid.blocks == 0 || grid.threads == 0 || grid.threads > most_threads || grid.threads % warp_lanes != 0)
     throw Error(std::to_string(grid.blocks) + " blocks of " + std::to_string(grid.threads) +
                     " threads: at least one block, and whole warps of at most 1024 threads",
-                std::string("simt, ") + stream.running.kernel);
-  stream.running.warps = std::max(stream.running.warps, grid.blocks * grid.threads / warp_lanes);
+                place_of_launch());
+  const std::size_t most_shared = stream.device().shared_memory;
+  if (grid.shared > most_shared)
+    throw Error(std::to_string(grid.shared) + " bytes of dynamic shared memory, and a block can have " +
+                    std::to_string(most_shared),
+                place_of_launch());
+  const unsigned warps = grid.threads / warp_lanes;
+  stream.running.warps = std::max(stream.running.warps, grid.blocks * warps);
+  mine.warps.resize(warps);
   while (threads.size() < grid.threads) threads.push_back(std::make_unique<Thread>());
-  launch = &mine;
   gridDim.x = grid.blocks;
   blockDim.x = grid.threads;
   const Order order(grid.blocks);

@@ -5,12 +5,13 @@
 // kernel that leans on an order gives other bits.
 //
 // What a GPU would leave undefined stops the launch with kernels::Error, which names kernel, row, block and thread:
-// barriers that not all threads of a block reach; shuffles and votes whose lanes disagree on the mask, or read from a
-// lane outside of it; and all that shared.h says of shared memory. In a debugger, break at kernels::simt::stop.
+// barriers that not all threads of a block reach; shuffles and votes whose lanes disagree on mask or line, or read from
+// a lane outside of the mask; and all that shared.h says of shared memory. docs/simt.md has the list.
 //
 // There is no grid-wide barrier, and a block must not wait for another one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -28,6 +29,7 @@ struct Place {
   const char* file = "";
   int line = 0;
 };
+bool operator==(Place a, Place b);
 
 inline constexpr unsigned warp_lanes = 32;
 
@@ -36,12 +38,13 @@ struct Grid {
   std::size_t shared = 0;  // bytes of dynamic shared memory
 };
 
-/// Runs body(context) for every thread of the grid. Throws kernels::Error.
+/// Runs body(context) for every thread of the grid. Throws kernels::Error, and what body throws. One host thread at a
+/// time can be in here.
 void run_grid(Stream& stream, Grid grid, void (*body)(void*), void* context);
 
 void set_seed(std::uint32_t seed);
 
-/// Ends the launch: "<kernel>=<row>, block 3, thread 17: <what>" and, where given, file and line.
+/// Ends the launch: "simt, <kernel>=<row>: block 3, thread 17 <what> (<file>:<line>)". Break here in a debugger.
 [[noreturn]] void stop(const std::string& what);
 [[noreturn]] void stop(const std::string& what, Place place);
 
@@ -53,13 +56,10 @@ enum class WarpStep { sync, shuffle, ballot };
 /// shuffle: the value of lane `source`. ballot: bit i is whether lane i's value is not 0. sync: 0.
 std::uint64_t meet(WarpStep step, unsigned mask, std::uint64_t value, unsigned source, Place place);
 
-/// Where the thread that runs now stands: two accesses of shared memory by different threads are in order when a
-/// barrier, or a __syncwarp of one warp, lies between them.
+/// When a thread did something.
 struct Moment {
-  std::uint32_t block = 0;  // barriers behind it
-  std::uint32_t warp = 0;   // full __syncwarps behind it
+  std::uint32_t block = 0;  // barriers before it
+  std::uint32_t warp = 0;   // __syncwarps of its warp before it, whoever took part
 };
-Moment now();
-unsigned threads_of_block();
 
 }  // namespace kernels::simt

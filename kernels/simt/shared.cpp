@@ -1,19 +1,24 @@
 #include "kernels/simt/shared.h"
 
+#include <array>
+#include <bit>
+#include <cstdio>
 #include <map>
+
+#include "kernels/core/dtype.h"
+#include "kernels/simt/state.h"
 
 namespace kernels::simt {
 namespace {
 
-constexpr std::size_t most_bytes = std::size_t{227} << 10;  // what one block can ask for on sm_90
+constexpr std::size_t most_static_bytes = std::size_t{48} << 10;  // nvcc refuses more
 constexpr int dynamic_id = -1;
 
 struct Copy {
   SharedArray* array;
   std::ptrdiff_t at;
-  std::size_t element_bytes;
   const void* from;
-  std::size_t bytes;
+  std::array<std::byte, 16> seen;  // what was there when the copy was asked for
 };
 
 /// The copies of one thread: those not yet committed are the last group.
@@ -25,51 +30,82 @@ std::map<int, SharedArray> arrays;
 std::vector<Copies> copies;  // one a thread
 std::size_t dynamic_bytes = 0;
 
+void require_room(int id) {
+  std::size_t all = 0;
+  for (const auto& [key, each] : arrays) all += key == dynamic_id ? 0 : each.count * each.element_bytes;
+  if (id != dynamic_id && all > most_static_bytes)
+    stop("asks for " + std::to_string(all) + " bytes of static shared memory: more than 48 KiB must be dynamic");
+  const std::size_t most = launch->stream.device().shared_memory;
+  if (all + dynamic_bytes > most)
+    stop("asks for " + std::to_string(all + dynamic_bytes) + " bytes of shared memory, and a block can have " +
+         std::to_string(most));
+}
+
 SharedArray& make(const char* type, std::size_t element_bytes, std::size_t count, int id) {
   SharedArray& array = arrays[id];
+  array.type = type;
   array.count = count;
-  array.name = std::string(type) + " [" + std::to_string(count) + "]" +
-               (id == dynamic_id ? ", dynamic" : ", id " + std::to_string(id));
+  array.element_bytes = element_bytes;
+  array.name =
+      array.type + " [" + std::to_string(count) + "]" + (id == dynamic_id ? ", dynamic" : ", id " + std::to_string(id));
+  require_room(id);
   const std::uint32_t signalling_nan = 0x7fa07fa0u;  // as f32 and as two bf16
   array.bytes.resize((count * element_bytes + 3) / 4 * 4);
   for (std::size_t i = 0; i < array.bytes.size(); i += 4) std::memcpy(&array.bytes[i], &signalling_nan, 4);
   array.elements.assign(count, {});
-  std::size_t all = 0;
-  for (const auto& [key, each] : arrays) all += each.bytes.size();
-  if (all > most_bytes) stop("asks for shared memory beyond the 227 KiB that a block can have");
   return array;
 }
 
 SharedArray& find(const char* type, std::size_t element_bytes, std::size_t count, int id) {
   const auto found = arrays.find(id);
   if (found == arrays.end()) return make(type, element_bytes, count, id);
-  if (found->second.count != count || found->second.elements.size() * element_bytes > found->second.bytes.size() + 3)
-    stop("uses the id of the shared array " + found->second.name + " for another one");
+  if (found->second.count != count || found->second.type != type)
+    stop("uses the shared array " + found->second.name + " as " + type + " [" + std::to_string(count) + "]");
   return found->second;
 }
 
-[[noreturn]] void stop_at(const char* what, const SharedArray& array, std::ptrdiff_t at, const std::string& rest = {}) {
-  stop(std::string(what) + " element " + std::to_string(at) + " of the shared array " + array.name + rest);
+[[noreturn]] void stop_at(const char* what, const SharedArray& array, std::ptrdiff_t at, Place place,
+                          const std::string& rest) {
+  stop(std::string(what) + " element " + std::to_string(at) + " of the shared array " + array.name + rest, place);
 }
 
-std::string thread_text(unsigned thread) { return "thread " + std::to_string(thread); }
-
-/// Whether an access by `thread` at `then` lies before what the running thread does at `present`.
-bool in_order(unsigned thread, const Moment& then, const Moment& present) {
-  if (thread == threadIdx.x || then.block < present.block) return true;
-  return thread / warp_lanes == threadIdx.x / warp_lanes && then.warp < present.warp;
+[[noreturn]] void stop_at_race(const char* what, const SharedArray& array, std::ptrdiff_t at, Place place,
+                               unsigned thread, const char* other, int line) {
+  stop_at(what, array, at, place,
+          ", which thread " + std::to_string(thread) + " " + other + " at line " + std::to_string(line) +
+              ": no barrier is between them");
 }
 
-SharedElement& element(SharedArray& array, std::ptrdiff_t at, const char* what) {
-  if (at < 0 || static_cast<std::size_t>(at) >= array.count) stop_at(what, array, at, ": past its end");
-  return array.elements[static_cast<std::size_t>(at)];
+SharedElement& element(SharedArray& array, std::ptrdiff_t at, Place place, const char* what) {
+  if (static_cast<std::size_t>(at) >= array.count) stop_at(what, array, at, place, ": past its end");
+  SharedElement& e = array.elements[static_cast<std::size_t>(at)];
+  if (e.in_flight)
+    stop_at(what, array, at, place,
+            ", which cp.async of thread " + std::to_string(e.writer) + " at line " + std::to_string(e.written_at) +
+                " fills: it has not been waited for");
+  return e;
+}
+
+bool written_elsewhere(const SharedElement& e) {
+  return e.writer != SharedElement::nobody && unordered(e.writer / warp_lanes, 1u << e.writer % warp_lanes, e.written);
+}
+
+/// Forgets the readers that lie behind a barrier.
+void forget_readers(SharedElement& e, const Moment& present) {
+  if (e.read.block == present.block) return;
+  e.lanes = 0;
+  e.other = SharedElement::nobody;
+}
+
+unsigned reader(const SharedElement& e, unsigned lanes) {
+  return e.warp * warp_lanes + static_cast<unsigned>(std::countr_zero(lanes));
 }
 
 }  // namespace
 
 void begin_shared(std::size_t bytes) {
   arrays.clear();
-  copies.assign(threads_of_block(), {});
+  copies.assign(launch->grid.threads, {});
   dynamic_bytes = bytes;
 }
 
@@ -81,61 +117,101 @@ SharedArray& dynamic_array(const char* type, std::size_t element_bytes) {
   return find(type, element_bytes, dynamic_bytes / element_bytes, dynamic_id);
 }
 
-void check_read(SharedArray& array, std::ptrdiff_t at) {
-  SharedElement& e = element(array, at, "reads");
+void check_read(SharedArray& array, std::ptrdiff_t at, Place place) {
+  SharedElement& e = element(array, at, place, "reads");
+  if (e.writer == SharedElement::nobody) stop_at("reads", array, at, place, ", which nobody has written");
+  if (written_elsewhere(e)) stop_at_race("reads", array, at, place, e.writer, "writes", e.written_at);
+
   const Moment present = now();
-  if (e.in_flight) stop_at("reads", array, at, ", which cp.async fills: it has not been waited for");
-  if (e.writer == SharedElement::nobody) stop_at("reads", array, at, ", which nobody has written");
-  if (!in_order(e.writer, e.written, present))
-    stop_at("reads", array, at, ", which " + thread_text(e.writer) + " writes: no barrier is between them");
-  const auto self = static_cast<std::uint16_t>(threadIdx.x);
-  if (e.readers[0] != SharedElement::nobody && e.readers[0] / warp_lanes != self / warp_lanes) {
-    e.readers[1] = e.readers[0];
-    e.read[1] = e.read[0];
+  const auto warp = static_cast<std::uint16_t>(threadIdx.x / warp_lanes);
+  forget_readers(e, present);
+  if (e.lanes != 0 && e.warp != warp) {
+    e.other = static_cast<std::uint16_t>(reader(e, e.lanes));
+    e.other_at = e.read_at;
+    e.lanes = 0;
   }
-  e.readers[0] = self;
-  e.read[0] = present;
+  if (e.read.warp != present.warp) e.lanes = unordered(warp, e.lanes, e.read);  // those before this one say no more
+  if (e.lanes == 0) e.read = present;
+  e.lanes |= 1u << threadIdx.x % warp_lanes;
+  e.warp = warp;
+  e.read_at = static_cast<std::uint16_t>(place.line);
 }
 
-void check_write(SharedArray& array, std::ptrdiff_t at) {
-  SharedElement& e = element(array, at, "writes");
+void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
+  SharedElement& e = element(array, at, place, "writes");
+  if (written_elsewhere(e)) stop_at_race("writes", array, at, place, e.writer, "writes too", e.written_at);
+
   const Moment present = now();
-  if (e.in_flight) stop_at("writes", array, at, ", which cp.async fills: it has not been waited for");
-  if (e.writer != SharedElement::nobody && !in_order(e.writer, e.written, present))
-    stop_at("writes", array, at, ", which " + thread_text(e.writer) + " writes too: no barrier is between them");
-  for (int i = 0; i < 2; ++i) {
-    if (e.readers[i] != SharedElement::nobody && !in_order(e.readers[i], e.read[i], present))
-      stop_at("writes", array, at, ", which " + thread_text(e.readers[i]) + " reads: no barrier is between them");
-  }
+  forget_readers(e, present);
+  if (const unsigned lanes = unordered(e.warp, e.lanes, e.read))
+    stop_at_race("writes", array, at, place, reader(e, lanes), "reads", e.read_at);
+  if (e.other != SharedElement::nobody && e.other / warp_lanes != threadIdx.x / warp_lanes)
+    stop_at_race("writes", array, at, place, e.other, "reads", e.other_at);
+  e.lanes = 0;
+  e.other = SharedElement::nobody;
   e.writer = static_cast<std::uint16_t>(threadIdx.x);
   e.written = present;
+  e.written_at = static_cast<std::uint16_t>(place.line);
 }
 
-void copy_async(SharedArray& array, std::ptrdiff_t at, std::size_t element_bytes, const void* from, std::size_t bytes) {
-  for (std::size_t i = 0; i < bytes / element_bytes; ++i) {
-    check_write(array, at + static_cast<std::ptrdiff_t>(i));
+void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, Place place) {
+  Copy copy{.array = &array, .at = at, .from = from, .seen = {}};
+  for (std::size_t i = 0; i < copy.seen.size() / array.element_bytes; ++i) {
+    check_write(array, at + static_cast<std::ptrdiff_t>(i), place);
     array.elements[static_cast<std::size_t>(at) + i].in_flight = true;
   }
-  copies[threadIdx.x].groups.back().push_back({&array, at, element_bytes, from, bytes});
+  std::memcpy(copy.seen.data(), from, copy.seen.size());
+  copies[threadIdx.x].groups.back().push_back(copy);
 }
 
 void commit_async() { copies[threadIdx.x].groups.emplace_back(); }
 
-void wait_async(unsigned groups_left) {
+void wait_async(unsigned groups_left, Place place) {
   auto& groups = copies[threadIdx.x].groups;
   while (groups.size() > groups_left + 1) {
     for (const Copy& copy : groups.front()) {
+      if (std::memcmp(copy.seen.data(), copy.from, copy.seen.size()) != 0)
+        stop("waits for a cp.async whose source has been written since", place);
       const auto first = static_cast<std::size_t>(copy.at);
-      std::memcpy(copy.array->bytes.data() + first * copy.element_bytes, copy.from, copy.bytes);
-      for (std::size_t i = 0; i < copy.bytes / copy.element_bytes; ++i) {
-        SharedElement& e = copy.array->elements[first + i];
-        e.in_flight = false;
-        e.writer = static_cast<std::uint16_t>(threadIdx.x);
-        e.written = now();
+      SharedArray& array = *copy.array;
+      std::memcpy(array.bytes.data() + first * array.element_bytes, copy.seen.data(), copy.seen.size());
+      for (std::size_t i = 0; i < copy.seen.size() / array.element_bytes; ++i) {
+        array.elements[first + i].in_flight = false;
+        array.elements[first + i].written = now();
       }
     }
     groups.erase(groups.begin());
   }
+}
+
+const char* peek(int id, long at) {
+  static std::string text;
+  const auto found = arrays.find(id);
+  if (found == arrays.end()) return "no such array in this block, or not yet";
+  const SharedArray& array = found->second;
+  const auto i = static_cast<std::size_t>(at);
+  if (i >= array.count) return (text = "past the end of " + array.name).c_str();
+  const std::byte* from = array.bytes.data() + i * array.element_bytes;
+  std::uint64_t whole = 0;
+  std::memcpy(&whole, from, array.element_bytes);
+  char value[32];
+  if (array.type == name_of(DType::f32)) {
+    std::snprintf(value, sizeof value, "%.9g", std::bit_cast<float>(static_cast<std::uint32_t>(whole)));
+  } else if (array.type == name_of(DType::bf16)) {
+    std::snprintf(value, sizeof value, "%.9g", std::bit_cast<float>(static_cast<std::uint32_t>(whole) << 16));
+  } else if (array.type == name_of(DType::f64)) {
+    std::snprintf(value, sizeof value, "%.17g", std::bit_cast<double>(whole));
+  } else if (array.type == name_of(DType::i32)) {
+    std::snprintf(value, sizeof value, "%d", static_cast<std::int32_t>(whole));
+  } else {
+    std::snprintf(value, sizeof value, "%llu", static_cast<unsigned long long>(whole));
+  }
+  const SharedElement& e = array.elements[i];
+  text = e.writer == SharedElement::nobody
+             ? std::string("not written yet")
+             : std::string(value) + (e.in_flight ? ", cp.async of thread " : ", written by thread ") +
+                   std::to_string(e.writer) + " at line " + std::to_string(e.written_at);
+  return text.c_str();
 }
 
 }  // namespace kernels::simt

@@ -1,17 +1,18 @@
-// Shared memory of one block on simt: every element knows who wrote and read it last, so that each of these stops the
-// launch by name:
+// Shared memory of one block on simt: every element knows who wrote and read it, so that each of these stops the launch
+// by name:
 //     an access past the array; a read of what nobody has written; two threads at one element, one of them writing,
-//     without a barrier (or, within a warp, a full __syncwarp) between them; a read of, or a write to, what cp.async
+//     without a barrier (or, within a warp, a __syncwarp of both) between them; a read of, or a write to, what cp.async
 //     has been told to fill but has not been waited for.
 //
 // Kernels hold arrays with `auto`, because on a GPU Shared<T> is a plain T*. Elements are read into variables of a
-// named type: `float x = array[i]`.
+// named type: `float x = array[i]`; with `auto` this would not be a value, and does not compile.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/bf16.h"
@@ -19,17 +20,23 @@
 
 namespace kernels::simt {
 
+/// Enough to find every pair of accesses that are not in order. Behind a barrier, earlier ones do not count. Before it,
+/// threads of two warps are never in order, so of a second warp's readers one is enough. What may be missed: lanes that
+/// read between __syncwarps of less than a warp share one moment, the earliest of theirs.
 struct SharedElement {
   static constexpr std::uint16_t nobody = 0xffff;
-  std::uint16_t writer = nobody;
-  std::uint16_t readers[2] = {nobody, nobody};  // the last one, and the last one of another warp
+  std::uint16_t writer = nobody;  // the last one
+  std::uint16_t other = nobody;   // a reader since then, of another warp than:
+  std::uint16_t warp = 0;
   bool in_flight = false;
-  Moment written, read[2];
+  std::uint16_t written_at = 0, other_at = 0, read_at = 0;  // lines
+  std::uint32_t lanes = 0;                                  // readers since then, of this warp
+  Moment written, read;
 };
 
 struct SharedArray {
-  std::string name;  // "float [256], id 0"
-  std::size_t count = 0;
+  std::string type, name;  // "f32", "f32 [256], id 0"
+  std::size_t count = 0, element_bytes = 0;
   std::vector<std::byte> bytes;  // 16-byte aligned, as operator new gives them
   std::vector<SharedElement> elements;
 };
@@ -40,37 +47,54 @@ void begin_shared(std::size_t dynamic_bytes);
 SharedArray& shared_array(const char* type, std::size_t element_bytes, std::size_t count, int id);
 SharedArray& dynamic_array(const char* type, std::size_t element_bytes);
 
-void check_read(SharedArray& array, std::ptrdiff_t at);
-void check_write(SharedArray& array, std::ptrdiff_t at);
+void check_read(SharedArray& array, std::ptrdiff_t at, Place place);
+void check_write(SharedArray& array, std::ptrdiff_t at, Place place);
+
+/// For a debugger: one element of the block that runs, unchecked: "0.25, written by thread 3 at line 170". The id of
+/// the dynamic array is -1.
+const char* peek(int id, long at);
+
+/// What stands between [ and ], and where.
+struct Subscript {
+  std::ptrdiff_t at;
+  Place place;
+  Subscript(std::ptrdiff_t i, const char* file = __builtin_FILE(), int line = __builtin_LINE())
+      : at(i), place{file, line} {}
+};
 
 template <class T>
 class Shared {
  public:
-  /// What array[i] stands for: reading and assigning it are checked apart.
+  /// What array[i] stands for: reading and assigning it are checked apart. Only a temporary can be read or assigned.
   class Element {
    public:
-    Element(SharedArray* array, std::ptrdiff_t at) : array_(array), at_(at) {}
-    operator T() const {
-      check_read(*array_, at_);
-      T value;
-      std::memcpy(&value, array_->bytes.data() + static_cast<std::size_t>(at_) * sizeof(T), sizeof(T));
+    Element(SharedArray* array, std::ptrdiff_t at, Place place) : array_(array), at_(at), place_(place) {}
+    operator T() const&& { return read(); }
+    T operator=(T value) && {
+      check_write(*array_, at_, place_);
+      std::memcpy(memory(), &value, sizeof(T));
       return value;
     }
-    const Element& operator=(T value) const {
-      check_write(*array_, at_);
-      std::memcpy(array_->bytes.data() + static_cast<std::size_t>(at_) * sizeof(T), &value, sizeof(T));
-      return *this;
-    }
-    const Element& operator=(const Element& other) const { return *this = static_cast<T>(other); }
-    const Element& operator+=(T value) const { return *this = static_cast<T>(*this) + value; }
+    T operator=(Element&& other) && { return std::move(*this) = other.read(); }
+    T operator+=(T value) && { return std::move(*this) = static_cast<T>(read() + value); }
 
    private:
+    T read() const {
+      check_read(*array_, at_, place_);
+      T value;
+      std::memcpy(&value, memory(), sizeof(T));
+      return value;
+    }
+    std::byte* memory() const { return array_->bytes.data() + static_cast<std::size_t>(at_) * sizeof(T); }
+
     SharedArray* array_;
     std::ptrdiff_t at_;
+    Place place_;
   };
 
-  explicit Shared(SharedArray& array, std::ptrdiff_t at = 0) : array_(&array), at_(at) {}
-  Element operator[](std::ptrdiff_t i) const { return {array_, at_ + i}; }
+  explicit Shared(SharedArray& array, std::ptrdiff_t at = 0)
+      : array_(&array), at_(at), values_(reinterpret_cast<const T*>(array.bytes.data())) {}
+  Element operator[](Subscript i) const { return {array_, at_ + i.at, i.place}; }
   Shared operator+(std::ptrdiff_t i) const { return Shared(*array_, at_ + i); }
 
   SharedArray& array() const { return *array_; }
@@ -79,11 +103,12 @@ class Shared {
  private:
   SharedArray* array_;
   std::ptrdiff_t at_;
+  [[maybe_unused]] const T* values_;  // of element 0, for debuggers
 };
 
-/// cp.async: `bytes` from global memory to element `at`, which land when the calling thread waits for their group.
-void copy_async(SharedArray& array, std::ptrdiff_t at, std::size_t element_bytes, const void* from, std::size_t bytes);
+/// cp.async: 16 bytes from global memory to element `at`, which land when the calling thread waits for their group.
+void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, Place place);
 void commit_async();
-void wait_async(unsigned groups_left);
+void wait_async(unsigned groups_left, Place place);
 
 }  // namespace kernels::simt

@@ -58,7 +58,7 @@ T __shfl_sync(unsigned mask, T value, int source, const char* file = __builtin_F
 
 template <class T>
 T __shfl_xor_sync(unsigned mask, T value, int bits, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  return shuffle(mask, value, (threadIdx.x % warp_lanes) ^ static_cast<unsigned>(bits), {file, line});
+  return shuffle(mask, value, (threadIdx.x ^ static_cast<unsigned>(bits)) % warp_lanes, {file, line});
 }
 
 inline unsigned __ballot_sync(unsigned mask, bool holds, const char* file = __builtin_FILE(),
@@ -90,16 +90,16 @@ inline void require_aligned(const void* address, std::size_t bytes) {
 }
 
 template <class T>
-void cp_async16(Shared<T> to, const T* from) {
+void cp_async16(Shared<T> to, const T* from, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_aligned(from, 16);
   if (static_cast<std::size_t>(to.at()) * sizeof(T) % 16 != 0)
-    stop("moves 16 bytes at once to an address that is not a multiple of them");
-  copy_async(to.array(), to.at(), sizeof(T), from, 16);
+    stop("moves 16 bytes at once to an address that is not a multiple of them", {file, line});
+  copy_async16(to.array(), to.at(), from, {file, line});
 }
 inline void cp_async_commit() { commit_async(); }
 template <int GroupsLeft>
-void cp_async_wait() {
-  wait_async(GroupsLeft);
+void cp_async_wait(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  wait_async(GroupsLeft, {file, line});
 }
 
 }  // namespace kernels::simt

@@ -8,6 +8,7 @@
 
 #include "kernels/core/device.h"
 #include "kernels/core/philox.h"
+#include "kernels/core/sanitizer.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/view.h"
 
@@ -16,7 +17,8 @@ namespace test {
 using namespace kernels;
 
 /// Host and device memory of one view, with guard bands before and after. `shift`: elements by which it starts behind
-/// an aligned address.
+/// an aligned address. From upload to download the bands are out of bounds for the address sanitizer, where it can see
+/// the device's memory: a kernel must not read them either.
 class Operand {
  public:
   Operand(const Device& device, View shape, std::size_t shift = 0)
@@ -31,8 +33,15 @@ class Operand {
     v.data = host_.data() + front_;
     return v;
   }
-  void upload(Stream& stream) { stream.copy(memory_.get(), host_.data(), host_.size()), stream.synchronize(); }
-  void download(Stream& stream) { stream.copy(host_.data(), memory_.get(), host_.size()), stream.synchronize(); }
+  void upload(Stream& stream) {
+    guards(allow);
+    stream.copy(memory_.get(), host_.data(), host_.size()), stream.synchronize();
+    guards(forbid);
+  }
+  void download(Stream& stream) {
+    guards(allow);
+    stream.copy(host_.data(), memory_.get(), host_.size()), stream.synchronize();
+  }
   bool guards_untouched() const {
     for (std::size_t i = 0; i < guard; ++i) {
       if (host_[i] != std::byte{0xa5} || host_[host_.size() - 1 - i] != std::byte{0xa5}) return false;
@@ -54,6 +63,12 @@ class Operand {
   static constexpr std::size_t guard = 512;
 
  private:
+  void guards(void (*what)(const void*, std::size_t)) const {
+    if (device_.kind == DeviceKind::cuda) return;
+    const auto* memory = static_cast<const std::byte*>(memory_.get());
+    what(memory, front_);
+    what(memory + front_ + bytes_, guard);
+  }
   static std::size_t storage_bytes(const View& v) {
     return static_cast<std::size_t>(v.rows() * v.row_stride) * size_of(v.dtype);
   }
