@@ -1,5 +1,6 @@
 # The documentation compiles: the ```cpp blocks of docs/*.md and docs/tour/*.md, written into one .cpp a page when CMake
-# configures, are the binary test_docs and the ctest `docs`. Other fences (```text, ```sh) are left alone.
+# configures, are the binary test_docs and the ctest `docs`. Other fences (```text, ```sh) are left alone; ```cuda PATH and
+# ```c++ PATH quote a source, and tests/house/test_pages.cpp holds them to it.
 #     ```cpp        declarations and definitions, in a namespace of the page; #include lines move to the top of the file
 #     ```cpp run    statements, a test case of their own: they may CHECK
 # Errors of the compiler and of Catch name the line of the page.
