@@ -9,7 +9,7 @@ namespace kernels {
 template <>
 struct Case<Fill> {
   static constexpr const char* tests[] = {"R=1 C=1", "R=7 C=5", "R=1 C=40000", "R=37 C=588 PAD=4"};
-  static constexpr const char* bench[] = {"R=1 C=111907584", "R=12800 C=768"};
+  static constexpr const char* bench[] = {"R=1 C=111907840", "R=12800 C=768"};
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
 
@@ -22,7 +22,7 @@ struct Case<Fill> {
 template <>
 struct Case<Cast> {
   static constexpr const char* tests[] = {"R=1 C=1", "R=7 C=5", "R=1 C=40000", "R=37 C=588 PAD=4"};
-  static constexpr const char* bench[] = {"R=1 C=111907584", "R=50176 C=588 PAD=4"};
+  static constexpr const char* bench[] = {"R=1 C=111907840", "R=50176 C=588 PAD=4"};
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
 
@@ -37,7 +37,7 @@ struct Case<Cast> {
 template <>
 struct Case<Accumulate> {
   static constexpr const char* tests[] = {"R=1 C=1", "R=7 C=5", "R=1 C=40000", "R=37 C=588 PAD=4"};
-  static constexpr const char* bench[] = {"R=1 C=111907584", "R=12800 C=768"};
+  static constexpr const char* bench[] = {"R=1 C=111907840", "R=12800 C=768"};
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
 

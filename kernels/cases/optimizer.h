@@ -11,7 +11,7 @@ namespace kernels {
 template <>
 struct Case<AdamW> {
   static constexpr const char* tests[] = {"N=1 S=1", "N=7 S=3", "N=4096 S=1", "N=20011 S=5"};
-  static constexpr const char* bench[] = {"N=111907584 S=250", "N=329541888 S=400"};
+  static constexpr const char* bench[] = {"N=111907840 S=250", "N=329541888 S=400"};
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32}; }
 

@@ -26,7 +26,7 @@ struct Case<ColumnSum> {
 template <>
 struct Case<SquaredNorm> {
   static constexpr const char* tests[] = {"N=1", "N=7", "N=1000", "N=65536", "N=200001"};
-  static constexpr const char* bench[] = {"N=111907584", "N=329541888"};
+  static constexpr const char* bench[] = {"N=111907840", "N=329541888"};
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
 

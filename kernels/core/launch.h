@@ -2,8 +2,8 @@
 //
 // A kernel is an argument struct with
 //     static constexpr const char* kernel = "layernorm_forward";
-//     static const Rows<LayerNormForward> cpu, cuda, simt;                // a table of rows for each device, best
-//     first template <class Self, class F> static void fields(Self& a, F f);   // f(name, a.view, role) for every view
+//     static const Rows<LayerNormForward> cpu, cuda, simt;               // its rows on each device, best first
+//     template <class Self, class F> static void fields(Self& a, F f);   // f(name, a.view, role) for every view
 // and, for all devices, two functions:
 //     void validate(const Args&);                     // throws Error: kernel, shapes, what is wrong
 //     Cost cost(const Args&);

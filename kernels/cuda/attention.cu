@@ -1,9 +1,8 @@
 // Attention on CUDA, f32 and bf16, any length and any head of up to 256 elements: the one to read first.
 //
 // forward   one warp a query, 4 queries a block of 128 threads. Keys come in chunks of 32, one a lane: the lane makes
-// its
-//           score, and the warp a running maximum and sum (online softmax: what was summed before is scaled down when
-//           the maximum grows). Then the lanes turn to the values: each owns elements lane, lane + 32, ... of the
+//           its score, and the warp a running maximum and sum (online softmax: what was summed before is scaled down
+//           when the maximum grows). Then the lanes turn to the values: each owns elements lane, lane + 32, ... of the
 //           output and adds the chunk's values, weighted by the probabilities, which lie in shared memory.
 // backward  two kernels, no atomics. By query, as forward: delta = dout . out, kept in scratch (B, H, T), and dq.
 //           By key, the roles turned round: the chunk's lanes are queries, the warp owns one dk and one dv.

@@ -60,7 +60,7 @@ __device__ inline void store(T* to, const float (&from)[N]) {
   Pack<T, N> pack;
 #pragma unroll
   for (int i = 0; i < N; ++i) pack.at[i] = T(from[i]);
-  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+  store_pack(reinterpret_cast<Pack<T, N>*>(to), pack);
 }
 
 /// Elements of 16 bytes: the widest pack.

@@ -2,8 +2,7 @@
 //
 // grid      one block of 256 threads for each tile of 64 x 64 elements of out; a thread owns 4 x 4 of them.
 // a block   walks over K in steps of 16: it copies a (64, 16) tile of a and a (16, 64) tile of b into shared memory,
-// both
-//           with K outermost, zeros beyond the edges; then every thread adds the products of its 4 x 4 from there.
+//           both with K outermost, zeros beyond the edges; then every thread adds the products of its 4 x 4 from there.
 // sums      f32, in the order of k: the same bits on every run.
 // Bytes: a is read N / 64 times and b M / 64 times, against once; each shared value serves 4 products a thread.
 //
@@ -19,6 +18,9 @@ constexpr int step = 16;           // of K
 constexpr int each = 4;            // rows and columns of out a thread
 constexpr int side = tile / each;  // threads along one side of the tile
 constexpr int threads = side * side;
+// Floats from one k to the next in shared memory. Neighbours along K are written by neighbouring threads where K is
+// contiguous: 64 apart they would all fall into two of the 32 banks, 68 apart two meet in one.
+constexpr int pitch = tile + 4;
 
 /// A matrix of which element (i, k) is wanted, k along K, whatever way round it is stored.
 template <class T>
@@ -42,13 +44,13 @@ struct Product {
   bool accumulate;
 };
 
-/// Copies elements (first ... first + 63, k ... k + 15) into tile_k (16, 64). Neighbouring threads take neighbours in
+/// Copies elements (first ... first + 63, k ... k + 15) into tile_k (16, 68). Neighbouring threads take neighbours in
 /// memory: along K where K is contiguous, else along i.
 template <class T, class Shared>
 __device__ void copy_tile(const Operand<T>& from, long long first, long long k, long long K, Shared tile_k) {
   for (int n = static_cast<int>(threadIdx.x); n < tile * step; n += threads) {
     const int i = from.k_stride == 1 ? n / step : n % tile, at = from.k_stride == 1 ? n % step : n / tile;
-    tile_k[at * tile + i] = from.at(first + i, k + at, K);
+    tile_k[at * pitch + i] = from.at(first + i, k + at, K);
   }
 }
 
@@ -64,8 +66,8 @@ __device__ void finish(const Product<T, Out>& p, long long m, long long n, float
 
 template <class T, class Out>
 __global__ void __launch_bounds__(threads) matmul_kernel(Product<T, Out> p) {
-  auto a = shared<float, tile * step, 0>();  // (16, 64)
-  auto b = shared<float, tile * step, 1>();  // (16, 64)
+  auto a = shared<float, pitch * step, 0>();  // (16, 68)
+  auto b = shared<float, pitch * step, 1>();  // (16, 68)
   const long long m = static_cast<long long>(blockIdx.x / p.column_tiles) * tile;
   const long long n = static_cast<long long>(blockIdx.x % p.column_tiles) * tile;
   const int row = static_cast<int>(threadIdx.x) / side * each, column = static_cast<int>(threadIdx.x) % side * each;
@@ -78,7 +80,7 @@ __global__ void __launch_bounds__(threads) matmul_kernel(Product<T, Out> p) {
     for (int s = 0; s < step; ++s) {
       float left[each], right[each];
 #pragma unroll
-      for (int i = 0; i < each; ++i) left[i] = a[s * tile + row + i], right[i] = b[s * tile + column + i];
+      for (int i = 0; i < each; ++i) left[i] = a[s * pitch + row + i], right[i] = b[s * pitch + column + i];
 #pragma unroll
       for (int i = 0; i < each; ++i) {
 #pragma unroll

@@ -27,6 +27,10 @@ struct Grid {
 /// The one way to start a kernel: kernels/cuda has no <<<>>> outside this function.
 template <class... Parameters, class... Arguments>
 void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Arguments... arguments) {
+  constexpr std::size_t unasked = std::size_t{48} << 10;  // dynamic shared memory that every kernel may have
+  if (grid.shared > unasked)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)),
+          "cudaFuncSetAttribute");
   stream.running.warps = std::max(stream.running.warps, grid.blocks * ((grid.threads + 31) / 32));
   kernel<<<grid.blocks, grid.threads, grid.shared, static_cast<cudaStream_t>(stream.native())>>>(
       Parameters(arguments)...);
@@ -50,6 +54,24 @@ __device__ T* dynamic_shared() {
 }
 
 __device__ inline void require_aligned(const void*, std::size_t) {}  // the hardware does
+
+/// Writes a pack by one instruction: left alone, nvcc 13 cuts some of them into words. Only packs that the same thread
+/// does not read again.
+template <class P>
+__device__ inline void store_pack(P* to, const P& pack) {
+  const auto address = __cvta_generic_to_global(to);
+  if constexpr (sizeof(P) == 16) {
+    uint4 w;
+    memcpy(&w, &pack, sizeof w);
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(address), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w));
+  } else if constexpr (sizeof(P) == 8) {
+    uint2 w;
+    memcpy(&w, &pack, sizeof w);
+    asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(address), "r"(w.x), "r"(w.y));
+  } else {
+    *to = pack;
+  }
+}
 
 /// cp.async: 16 bytes from global to shared memory without a register; there after the wait for their group.
 template <class T>

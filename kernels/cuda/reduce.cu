@@ -4,7 +4,7 @@
 //                        sums, then over that table as one part into out. In a block of 256 threads, 8 side by side own
 //                        a pack of N columns each (16 bytes, so 128 bytes of a row; 32 threads and one column where the
 //                        rows allow no packs) and the others the same columns in the next rows; shared memory
-//                        (8 KiB) adds up what they found.
+//                        (at most 8 KiB) adds up what they found.
 //                        Bytes: read x, and at most 512 C bytes of partial sums written and read once.
 // squared_norm  blocks   A block of 256 threads a run of 32768 elements, summed in f64 as on the CPU, into one partial
 //                        sum; one more block adds those up. Bytes: read x, and 16 bytes a block.

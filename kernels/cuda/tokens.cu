@@ -5,8 +5,7 @@
 //        Bytes: read each source, write out, the least possible; what all samples read (positions, mask_token) comes
 //        from the L2 cache but for the first time.
 // sums   every output row is a sum of rows, without atomics: a thread owns a column of a sum and adds the rows in
-// order,
-//        8 loads in flight. One warp 32 columns, 4 warps a block.
+//        order, 8 loads in flight. One warp 32 columns, 4 warps a block.
 //        dcls and dpositions are sums over samples. Bytes: read what is added, write the sums, the least possible.
 //        dmask_token is one sum of B (L - K) rows, too few threads for it, so it takes three turns: parts of 32 tokens
 //        of a sample, the parts of a sample, the samples. Bytes: the least possible, and 4 C for each part and sample

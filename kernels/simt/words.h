@@ -89,6 +89,11 @@ inline void require_aligned(const void* address, std::size_t bytes) {
     stop("moves " + std::to_string(bytes) + " bytes at once at an address that is not a multiple of them");
 }
 
+template <class P>
+void store_pack(P* to, const P& pack) {
+  *to = pack;
+}
+
 template <class T>
 void cp_async16(Shared<T> to, const T* from, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   require_aligned(from, 16);
