@@ -108,6 +108,12 @@ kernels::DType compute_type(const std::string& name) {
   return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
 }
 
+/// What the plan may take: on a GPU, code, graphs and the rounding of allocations need some room beside it.
+double memory_for_training(const kernels::Device& device) {
+  constexpr double room = 256 * 1048576.0;
+  return static_cast<double>(kernels::free_memory(device)) - (device.kind == kernels::DeviceKind::cuda ? room : 0);
+}
+
 StepPlanOptions plan_options(const RunOptions& o, kernels::DType pixels) {
   return {.config = o.config,
           .batch = o.recipe.batch,
@@ -180,7 +186,7 @@ int pretrain(int argc, char** argv) {
   const mae::Dataset training = open_training_data(o.data, o.run.config);
   const mae::Dataset validation = open_validation_data(o.data, o.run.config);
   check_run_options(o.run, training, validation);
-  require_memory(stream, plan_options(o.run, training.dtype), static_cast<double>(kernels::free_memory(device)));
+  require_memory(stream, plan_options(o.run, training.dtype), memory_for_training(device));
   const engine::Descriptor held = engine::hold_folder(o.run.folder);
   const auto from = check_run_folder(o.run, training.fingerprint);
   if (!from) warn_of_pixels(o.run, training);

@@ -1,6 +1,7 @@
 // StepQueue: the steps of a run in order, with the next one queued while the device works on this one: its images are
 // copied, and its launches wait behind the others, so that the device never waits for the host. Only a device that
-// works on its own gains by it; elsewhere there is one step at a time.
+// works on its own gains by it; elsewhere there is one step at a time. What the loader says of the next step's images,
+// it says then while this one is the current step.
 #pragma once
 
 #include <cstdint>

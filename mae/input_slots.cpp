@@ -52,6 +52,7 @@ InputSlots::InputSlots(kernels::Stream& stream, const Config& config, kernels::D
       image_(image_of(config)),
       pixel_type_(pixels),
       table_type_(kernels::statistics_of(compute)),
+      capacity_(capacity),
       draws_at_(pixel_bytes(image_, pixels, capacity)) {
   const PixelScaling scaling = pixel_scaling(config);
   scale_ = upload_table(stream, scaling.scale, table_type_);
@@ -68,7 +69,7 @@ int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count)
                     at = static_cast<std::size_t>(first), some = static_cast<std::size_t>(count);
   const auto samples = static_cast<std::int64_t>(batch.draws.size() / 2);
   if (batch.pixels.size() != static_cast<std::size_t>(samples) * sample || first + count > samples ||
-      some * sample > draws_at_) {
+      count > capacity_) {
     throw kernels::Error("images of other sizes, channels or pixel type than the model was planned for", "input slot",
                          "training and validation images of one kind");
   }

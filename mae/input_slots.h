@@ -38,7 +38,8 @@ class InputSlots {
   std::unique_ptr<kernels::Stream> copies_;
   kernels::Shape image_;  // (height, width, channels)
   kernels::DType pixel_type_, table_type_;
-  std::size_t draws_at_;  // bytes: where the draws stand behind the pixels
+  std::int64_t capacity_;  // samples
+  std::size_t draws_at_;   // bytes: where the draws stand behind the pixels
   engine::Buffer scale_, shift_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::size_t next_ = 0;

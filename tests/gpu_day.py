@@ -21,6 +21,7 @@ with tempfile.TemporaryDirectory() as folder:
         return subprocess.run([script, *arguments], env=environment, capture_output=True, text=True, timeout=60)
 
     for arguments, words in [(["--only", "fly"], 'no step "fly"'), (["--only"], "needs steps"),
+                             (["--only", ""], "needs steps"),
                              (["--fast"], "no option --fast"), (["a", "b"], "more than one OUTDIR")]:
         run = gpu(*arguments)
         assert run.returncode == 2 and words in run.stderr, (arguments, run)

@@ -104,7 +104,8 @@ Device find_device(const std::string& name) {
     if (name == device.name) return device;
     choices += device.name + ", ";
   }
-  if (name.starts_with("cuda")) throw Error("there is no such device: " + why_no_cuda(), name, "--device cpu");
+  if (name.starts_with("cuda") && !why_no_cuda().empty())
+    throw Error("there is no such device: " + why_no_cuda(), name, "--device cpu");
   if (name == "simt") throw Error("this build has no simt device", name, "configure with -DMAE_SIMT=ON");
   throw Error("there is no such device", name, "one of " + choices.substr(0, choices.size() - 2));
 }
@@ -136,6 +137,7 @@ void release(const Device& device, void* data) noexcept {
 }
 
 void* allocate_host(const Device& device, std::size_t bytes) {
+  lint::refuse("allocate device memory");
   if constexpr (with_cuda) {
     if (device.kind == DeviceKind::cuda) return cuda::allocate_host(device, bytes);
   }
@@ -143,6 +145,7 @@ void* allocate_host(const Device& device, std::size_t bytes) {
 }
 
 void release_host(const Device& device, void* data) noexcept {
+  lint::note("free device memory");
   if constexpr (with_cuda) {
     if (device.kind == DeviceKind::cuda) return cuda::release_host(data);
   }

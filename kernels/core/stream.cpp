@@ -50,7 +50,7 @@ void Stream::copy(void* destination, const void* source, std::size_t bytes) {
   lint::refuse("copy");
   if (dry() || bytes == 0) return;
   if constexpr (with_cuda) {
-    if (native_) return cuda::copy(native_, destination, source, bytes);
+    if (native_) return cuda::copy(native_, destination, source, bytes, running);
   }
   std::memcpy(destination, source, bytes);
 }
@@ -83,7 +83,7 @@ void* Stream::scratch(std::size_t bytes, const char* kernel, const char* row) {
 
 Event::Event([[maybe_unused]] const Device& device) {
   if constexpr (with_cuda) {
-    if (on_cuda(device)) native_ = cuda::create_event();
+    if (on_cuda(device)) native_ = cuda::create_event(device.index);
   }
 }
 
@@ -109,6 +109,7 @@ void Event::synchronize() const {
 }
 
 double Event::milliseconds_since(const Event& earlier) const {
+  lint::refuse("synchronise");
   if constexpr (with_cuda) {
     if (native_) return cuda::milliseconds_between(earlier.native_, native_);
   }
@@ -129,7 +130,10 @@ Graph::~Graph() {
 
 void Graph::replay(Stream& stream) {
   if constexpr (with_cuda) {
-    if (native_) return cuda::replay(native_, stream.native());
+    if (native_) {
+      stream.running = {.kernel = "a kernel of the replayed step"};
+      return cuda::replay(native_, stream.native(), stream.running);
+    }
   }
   work_();
 }

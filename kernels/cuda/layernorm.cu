@@ -3,11 +3,10 @@
 // forward   one warp a row, 4 rows a block of 128 threads. A lane owns packs of N elements (16 bytes where the rows
 //           allow), 32 * N apart; the row stays in registers (C <= 1280), so memory is read once.
 //           Bytes: read x (+ residual), write y (+ sum), 8 bytes of statistics a row: the least possible.
-// backward  the same split for dx. dgamma and dbeta in two stages, without atomics: a block adds up 32 columns of a
-// part
-//           of 512 rows in a fixed order, into that part's (2, C) sums; a second kernel adds the parts, column by
-//           column, in order. Bytes: dx reads dy and x and writes dx, the least possible; the sums read dy and x once
-//           more, and 8 C bytes a part are written and read once.
+// backward  the same split for dx. dgamma and dbeta in two stages, without atomics: a block adds up 32 columns of 512
+//           rows in a fixed order, one part's share of (2, C) sums; a second kernel adds the parts, column by column,
+//           in order. Bytes: dx reads dy and x and writes dx, the least possible; the sums read dy and x once more,
+//           and 8 C bytes a part are written and read once.
 #include <algorithm>
 
 #include "kernels/cuda/common.cuh"

@@ -15,8 +15,20 @@
 
 namespace kernels::cuda {
 
+/// The runtime's error is cleared before it is thrown: who catches it and goes on must not meet it at the next launch.
 inline void check(cudaError_t status, const char* call) {
-  if (status != cudaSuccess) throw Error(cudaGetErrorString(status), call);
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  throw Error(cudaGetErrorString(status), call);
+}
+
+/// A kernel that fails is heard of at some later call: `last` is the last launch before it.
+inline void check_kernels(cudaError_t status, const Running& last) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  throw Error(cudaGetErrorString(status),
+              *last.row ? std::string("a kernel up to ") + last.kernel + "=" + last.row : std::string(last.kernel),
+              "CUDA_LAUNCH_BLOCKING=1 and --no-graph, which name the kernel; the last checkpoint is whole");
 }
 
 struct Grid {
@@ -34,9 +46,7 @@ void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Argume
   stream.running.warps = std::max(stream.running.warps, grid.blocks * ((grid.threads + 31) / 32));
   kernel<<<grid.blocks, grid.threads, grid.shared, static_cast<cudaStream_t>(stream.native())>>>(
       Parameters(arguments)...);
-  const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess)
-    throw Error(cudaGetErrorString(status), std::string(stream.running.kernel) + "=" + stream.running.row);
+  check_kernels(cudaGetLastError(), stream.running);
 }
 
 /// Static shared memory: Count elements of T. The Id keeps two arrays of one type and size apart.

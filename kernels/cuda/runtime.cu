@@ -9,13 +9,6 @@ namespace kernels::cuda {
 
 namespace {
 
-/// A kernel that fails is heard of where the host next waits for the device, which may be several launches later.
-void check_kernels(cudaError_t status, const Running& last) {
-  if (status == cudaSuccess) return;
-  throw Error(cudaGetErrorString(status), std::string("a kernel up to ") + last.kernel + "=" + last.row,
-              "CUDA_LAUNCH_BLOCKING=1 and --no-graph, which name the kernel; the last checkpoint is whole");
-}
-
 __global__ void probe_kernel() {}  // stands for all: they are compiled for the same architectures
 
 }  // namespace
@@ -32,9 +25,15 @@ std::string why_none() {
 bool has_image(int device) {
   check(cudaSetDevice(device), "cudaSetDevice");
   cudaFuncAttributes attributes;
-  const bool found = cudaFuncGetAttributes(&attributes, probe_kernel) == cudaSuccess;
-  cudaGetLastError();  // clears the error
-  return found;
+  const cudaError_t status = cudaFuncGetAttributes(&attributes, probe_kernel);
+  for (const cudaError_t none : {cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, cudaErrorInvalidPtx,
+                                 cudaErrorUnsupportedPtxVersion}) {
+    if (status != none) continue;
+    cudaGetLastError();  // clears the error
+    return false;
+  }
+  check(status, "cudaFuncGetAttributes");
+  return true;
 }
 
 std::size_t free_memory(int device) {
@@ -98,12 +97,13 @@ void synchronize(void* stream, const Running& last) {
   check_kernels(cudaStreamSynchronize(static_cast<cudaStream_t>(stream)), last);
 }
 
-void copy(void* stream, void* destination, const void* source, std::size_t bytes) {
-  check(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)),
-        "cudaMemcpyAsync");
+void copy(void* stream, void* destination, const void* source, std::size_t bytes, const Running& last) {
+  check_kernels(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDefault, static_cast<cudaStream_t>(stream)),
+                last);
 }
 
-void* create_event() {
+void* create_event(int device) {
+  check(cudaSetDevice(device), "cudaSetDevice");
   cudaEvent_t event;
   check(cudaEventCreate(&event), "cudaEventCreate");
   return event;
@@ -153,8 +153,8 @@ void* capture(void* stream, const std::function<void()>& work) {
 
 void destroy_graph(void* graph) noexcept { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
 
-void replay(void* graph, void* stream) {
-  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(stream)), "cudaGraphLaunch");
+void replay(void* graph, void* stream, const Running& last) {
+  check_kernels(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(stream)), last);
 }
 
 }  // namespace kernels::cuda

@@ -25,9 +25,9 @@ void release_host(void* data) noexcept;
 void* create_stream(int device);
 void destroy_stream(void* stream) noexcept;
 void synchronize(void* stream, const Running& last);
-void copy(void* stream, void* destination, const void* source, std::size_t bytes);
+void copy(void* stream, void* destination, const void* source, std::size_t bytes, const Running& last);
 
-void* create_event();
+void* create_event(int device);
 void destroy_event(void* event) noexcept;
 void record_event(void* event, void* stream);
 void wait_event(void* stream, void* event);
@@ -36,6 +36,6 @@ double milliseconds_between(void* earlier, void* later);  // waits for both
 
 void* capture(void* stream, const std::function<void()>& work);
 void destroy_graph(void* graph) noexcept;
-void replay(void* graph, void* stream);
+void replay(void* graph, void* stream, const Running& last);
 
 }  // namespace kernels::cuda

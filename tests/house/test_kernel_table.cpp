@@ -1,5 +1,7 @@
 // docs/kernel-table.md, which script/kernel_table writes, knows every kernel there is, and no other.
 #include <cctype>
+#include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -32,16 +34,32 @@ void collect_definitions(const std::string& file, const std::string& text, std::
     into.insert(file + " " + word_before(text, text.find("_kernel(", at) + 7));
 }
 
+/// FNV-1a of the sources, without white space.
+std::string checksum(const std::set<std::filesystem::path>& sources) {
+  std::uint64_t value = 14695981039346656037u;
+  for (const auto& path : sources) {
+    for (const char c : read(path)) {
+      if (c != ' ' && c != '\n') value = (value ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    }
+  }
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
 }  // namespace
 
 TEST_CASE("the table of registers lists the kernels of the sources") {
   const std::filesystem::path root = MAE_SOURCE_DIR;
   std::set<std::string> in_sources, in_table;
+  std::set<std::filesystem::path> sources;
   for (const auto& entry : std::filesystem::directory_iterator(root / "kernels/cuda")) {
+    if (entry.path().extension() == ".cu" || entry.path().extension() == ".cuh") sources.insert(entry.path());
     if (entry.path().extension() == ".cu")
       collect_definitions(entry.path().filename().string(), read(entry.path()), in_sources);
   }
-  std::istringstream table(read(root / "docs/kernel-table.md"));
+  const std::string page = read(root / "docs/kernel-table.md");
+  std::istringstream table(page);
   for (std::string line; std::getline(table, line);) {
     const std::size_t file_end = line.find(".cu | `");
     if (file_end != std::string::npos)
@@ -50,4 +68,5 @@ TEST_CASE("the table of registers lists the kernels of the sources") {
   CHECK(in_sources.size() > 20);
   INFO("script/kernel_table writes it anew");
   CHECK(in_table == in_sources);
+  CHECK_THAT(page, ContainsSubstring("Checksum of the sources: " + checksum(sources)));
 }

@@ -2,6 +2,7 @@
 // into its JSON.
 #pragma once
 
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <string>
@@ -12,7 +13,9 @@ inline void figure(const std::string& name, double value) {
   if (const char* path = std::getenv("MAE_FIGURES")) {
     std::ofstream file(path, std::ios::app);
     file.precision(9);
-    file << '"' << name << "\": " << value << '\n';
+    file << '"' << name << "\": ";
+    if (std::isfinite(value)) file << value << '\n';
+    else file << "null\n";  // JSON has no NaN
   }
 }
 
