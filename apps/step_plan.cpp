@@ -105,7 +105,7 @@ void require_memory(kernels::Stream& stream, const StepPlanOptions& options, dou
   if (needed <= bytes) return;
   const std::int64_t fits = largest_micro_batch(stream, options, bytes);
   throw kernels::Error(
-      fmt::format("a step needs {}, and {} has {} free", bytes_text(needed), stream.device().name, bytes_text(bytes)),
+      fmt::format("a step needs {}, and {} has {} for it", bytes_text(needed), stream.device().name, bytes_text(bytes)),
       fmt::format("--micro-batch {}", options.micro_batch),
       fits > 0 ? fmt::format("--micro-batch {}, the largest that fits", fits)
                : "a smaller --model: not even one image at once fits");

@@ -51,6 +51,19 @@ TEST_CASE("a resume with another model, seed, batch or data changes nothing") {
   CHECK(pretrain(folder.path(), run, {"--resume", "auto", "--epochs", "2", "--dtype", "bf16"}) == apps::done);
 }
 
+TEST_CASE("a device that cannot do what is asked for is refused before anything is written") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 32, 16);
+  const std::string run = folder.file("run");
+  for (const test::Words& more : {test::Words{"--device", "simt", "--dtype", "f64"}, test::Words{"--device", "tpu"},
+                                  test::Words{"--device", "h100-80"}, test::Words{"--row", "matmul=cublas"}}) {
+    INFO(more[0] << " " << more[1]);
+    const int code = pretrain(folder.path(), run, more);
+    CHECK((code == apps::bad_input || code == apps::bad_usage));
+    CHECK(!fs::exists(run));
+  }
+}
+
 TEST_CASE("a picture that cannot be drawn stops nothing") {
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 32, 16);
