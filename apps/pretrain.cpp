@@ -179,8 +179,6 @@ int pretrain(int argc, char** argv) {
   mae::validate(o.run.recipe);
   o.run.bands = shown_bands(o.show_channels, o.run.config.channels);
   const kernels::Device device = open_device(o.device);
-  if (o.run.compute == kernels::DType::f64 && device.kind != kernels::DeviceKind::cpu)
-    throw kernels::Error("CUDA kernels compute in f32 and bf16", "--dtype f64", "--device cpu, or --dtype f32");
   o.run.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
   o.run.look_ahead = device.kind == kernels::DeviceKind::cuda ? LookAhead::yes : LookAhead::no;
   kernels::Stream stream(device);

@@ -93,7 +93,7 @@ const Variant<Args>& choose(const Device& device, const Args& args, const std::s
     throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
   if (reasons.empty())
     throw Error(std::string("this kernel has no row on ") + name_of(device.kind), where, "--device cpu");
-  throw Error("every row refuses: " + reasons, where);
+  throw Error("every row refuses: " + reasons, where, device.kind == DeviceKind::cpu ? "" : "--device cpu");
 }
 
 /// Validates, picks a row, and queues it. Throws Error; asynchronous on cuda.

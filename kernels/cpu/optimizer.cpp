@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/adamw_factors.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
@@ -10,16 +11,8 @@
 namespace kernels::cpu {
 namespace {
 
-// What AdamW does to one element of one segment at one step, worked out in f64 and then narrowed. Decay is lr wd, not
-// 1 - lr wd: near 1 an f32 has steps of 6e-8, which is a percent of a usual lr wd of 5e-6.
 template <class T>
-struct Factors {
-  T beta1, beta2;
-  T fresh1, fresh2;  // 1 - beta
-  T decay;           // lr wd
-  T rate;            // lr / c1
-  T root;            // 1 / sqrt(c2)
-  T eps;
+struct Factors : AdamWFactors<T> {
   T clip;
 };
 
@@ -27,17 +20,9 @@ template <class T>
 Factors<T> factors_of(const AdamW& a, std::int64_t segment) {
   // a step beyond the schedule stays at its last row
   const std::int64_t s = std::min<std::int64_t>(a.step.as<std::uint32_t>()[0], a.schedule.rows() - 1);
-  const double* row = a.schedule.row<double>(s);
-  const double lr = row[0] * a.lr_scale.as<double>()[segment], c1 = row[1], c2 = row[2];
-  return {.beta1 = T(a.beta1),
-          .beta2 = T(a.beta2),
-          .fresh1 = T(1 - a.beta1),
-          .fresh2 = T(1 - a.beta2),
-          .decay = T(lr * a.weight_decay.as<double>()[segment]),
-          .rate = T(lr / c1),
-          .root = T(1 / std::sqrt(c2)),
-          .eps = T(a.eps),
-          .clip = a.clip.as<T>()[0]};
+  return {adamw_factors<T>(a.schedule.row<double>(s), a.lr_scale.as<double>()[segment],
+                           a.weight_decay.as<double>()[segment], a),
+          a.clip.as<T>()[0]};
 }
 
 bool frozen(const AdamW& a, std::int64_t segment) { return a.lr_scale.as<double>()[segment] == 0; }

@@ -73,6 +73,16 @@ inline bool packs(const View& view, int N) {
   return view.cols() % N == 0 && view.row_stride % N == 0 && reinterpret_cast<std::size_t>(view.data) % bytes == 0;
 }
 
+/// True when the views of a's that hold rows of C values of type T can all be moved in packs of 16 bytes.
+template <class T, class Args>
+bool wide(const Args& a, std::int64_t C) {
+  bool ok = true;
+  Args::fields(a, [&](const char*, const View& v, Role) {
+    if (v && v.dtype == dtype_of<T> && v.cols() == C) ok = ok && packs(v, widest<T>);
+  });
+  return ok;
+}
+
 /// A view as a kernel takes it.
 template <class T>
 struct Matrix {

@@ -222,21 +222,9 @@ void dx_packed(Stream& stream, const BackwardPointers& p) {
   run_kernel(stream, {blocks_for(p.rows, warps), 32 * warps}, dx_kernel<T, N>, p);
 }
 
-// Whether all rows allow packs of 16 bytes.
-template <class Args>
-bool wide(const Args& a) {
-  bool ok = true;
-  Args::fields(a, [&](const char*, const View& v, Role) {
-    if (v && v.dtype == a.x.dtype && v.cols() == a.x.cols()) {
-      ok = ok && packs(v, v.dtype == DType::f32 ? widest<float> : widest<bf16>);
-    }
-  });
-  return ok;
-}
-
 template <class T>
 void forward_typed(Stream& stream, const LayerNormForward& a) {
-  if (wide(a)) {
+  if (wide<T>(a, a.x.cols())) {
     forward_packed<T, widest<T>>(stream, a);
   } else {
     forward_packed<T, 1>(stream, a);
@@ -257,8 +245,7 @@ void backward_typed(Stream& stream, const LayerNormBackward& a, float* partial) 
                            .dx_stride = a.dx.row_stride,
                            .C = static_cast<int>(a.x.cols()),
                            .accumulate = a.dx_mode == Write::accumulate};
-  if (a.dx && wide(a)) dx_packed<T, widest<T>>(stream, p);
-  if (a.dx && !wide(a)) dx_packed<T, 1>(stream, p);
+  if (a.dx) wide<T>(a, p.C) ? dx_packed<T, widest<T>>(stream, p) : dx_packed<T, 1>(stream, p);
   if (!a.dgamma) return;
   const unsigned parts = blocks_for(p.rows, rows_a_part);
   run_kernel(stream, {parts * blocks_for(p.C, columns), columns * row_lanes}, partial_kernel<T>, p, partial);

@@ -6,6 +6,7 @@
 //           the nearest cache. Bytes: read gradient, master and both moments, write the last three and, for bf16
 //           training, the compute copy: 28 or 30 a parameter, the least possible.
 // guard, advance   one thread: a handful of scalars.
+#include "kernels/adamw_factors.h"
 #include "kernels/cuda/common.cuh"
 #include "kernels/optimizer.h"
 
@@ -14,14 +15,8 @@ namespace {
 
 constexpr unsigned threads = 256;
 
-// Decay is lr wd, not 1 - lr wd: near 1 an f32 has steps of 6e-8, which is a percent of a usual lr wd of 5e-6.
 struct Factors {
-  float beta1, beta2;
-  float fresh1, fresh2;  // 1 - beta
-  float decay;           // lr wd
-  float rate;            // lr / c1
-  float root;            // 1 / sqrt(c2)
-  float eps;
+  AdamWFactors<float> of;
   bool frozen;
 };
 
@@ -39,16 +34,7 @@ __global__ void __launch_bounds__(threads) factors_kernel(FactorInputs a, Factor
   if (s >= a.S) return;
   // a step beyond the schedule stays at its last row
   const double* row = a.schedule + min(static_cast<long long>(*a.step), a.steps - 1) * a.schedule_stride;
-  const double lr = row[0] * a.lr_scale[s];
-  factors[s] = {.beta1 = static_cast<float>(a.beta1),
-                .beta2 = static_cast<float>(a.beta2),
-                .fresh1 = static_cast<float>(1 - a.beta1),
-                .fresh2 = static_cast<float>(1 - a.beta2),
-                .decay = static_cast<float>(lr * a.weight_decay[s]),
-                .rate = static_cast<float>(lr / row[1]),
-                .root = static_cast<float>(1 / sqrt(row[2])),
-                .eps = static_cast<float>(a.eps),
-                .frozen = a.lr_scale[s] == 0};
+  factors[s] = {.of = adamw_factors<float>(row, a.lr_scale[s], a.weight_decay[s], a), .frozen = a.lr_scale[s] == 0};
 }
 
 struct UpdatePointers {
@@ -76,8 +62,9 @@ __device__ int segment_of(const unsigned* bounds, int S, long long i) {
 __global__ void __launch_bounds__(threads) update_kernel(UpdatePointers a) {
   const long long i = static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
   if (i >= a.N || *a.finite == 0) return;
-  const Factors f = a.factors[segment_of(a.bounds, a.S, i)];
-  if (f.frozen) return;
+  const Factors& segment = a.factors[segment_of(a.bounds, a.S, i)];
+  if (segment.frozen) return;
+  const AdamWFactors<float> f = segment.of;
   const float g = *a.clip * a.gradient[i];
   const float m = f.beta1 * a.moment1[i] + f.fresh1 * g;
   const float v = f.beta2 * a.moment2[i] + f.fresh2 * g * g;

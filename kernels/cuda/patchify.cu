@@ -140,7 +140,7 @@ void unpatchify(Stream& stream, const Unpatchify& a, void*) {
 
 template <class Args>
 const char* refuses(const Device&, const Args& a) {
-  if (a.patches.dtype == DType::f64) return "this row has f32 and bf16";
+  if (const char* reason = not_f32_or_bf16(a.patches)) return reason;
   constexpr std::int64_t most = std::numeric_limits<unsigned>::max();
   const bool fits = a.patches.cols() <= most && a.images.shape[2] * a.images.row_stride <= most;
   return fits ? nullptr : "a patch, or a row of pixels, of more than 2^32 - 1 values";

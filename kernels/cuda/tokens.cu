@@ -168,15 +168,6 @@ struct OfMaskedPart {
 
 // ---- launches -------------------------------------------------------------------------------------------------------
 
-// Whether all rows of the data's type allow packs of 16 bytes.
-template <class T, class Args>
-bool wide(const Args& a) {
-  bool ok = true;
-  Args::fields(a,
-               [&](const char*, const View& v, Role) { ok = ok && (v.dtype != dtype_of<T> || packs(v, widest<T>)); });
-  return ok;
-}
-
 template <class T, class Rule>
 void write_rows(Stream& stream, bool wide, const Rule& rule, const View& out) {
   const auto kernel = wide ? rows_kernel<T, widest<T>, Rule> : rows_kernel<T, 1, Rule>;
@@ -194,7 +185,7 @@ void write_sums(Stream& stream, const View& x, const Rule& rule, long long terms
 void gather_forward(Stream& stream, const TokenGatherForward& a, void*) {
   visit(a.x.dtype, [&]<class T>(T) {
     const Gather<T> rule{.x = matrix<const T>(a.x), .ids = indices(a.ids), .x_rows = a.x.shape[1], .class_rows = 0};
-    write_rows<T>(stream, wide<T>(a), rule, a.out);
+    write_rows<T>(stream, wide<T>(a, a.x.cols()), rule, a.out);
   });
 }
 
@@ -205,7 +196,7 @@ void gather_backward(Stream& stream, const TokenGatherBackward& a, void*) {
                          .rank = indices(a.rank),
                          .K = size(a.dout, 1),
                          .L = size(a.dx, 1)};
-    write_rows<T>(stream, wide<T>(a), rule, a.dx);
+    write_rows<T>(stream, wide<T>(a, a.dx.cols()), rule, a.dx);
   });
 }
 
@@ -217,7 +208,7 @@ void embed_forward(Stream& stream, const TokenEmbedForward& a, void*) {
                         .ids = indices(a.ids),
                         .K = size(a.x, 1),
                         .class_rows = a.class_position == ClassPosition::first_row};
-    write_rows<T>(stream, wide<T>(a), rule, a.out);
+    write_rows<T>(stream, wide<T>(a, a.x.cols()), rule, a.out);
   });
 }
 
@@ -227,7 +218,7 @@ void embed_backward(Stream& stream, const TokenEmbedBackward& a, void*) {
     const int K = size(a.dout, 1) - 1;
     const OfKeptPatches kept{
         .rank = indices(a.rank), .K = K, .class_rows = a.class_position == ClassPosition::first_row};
-    if (a.dx) write_rows<T>(stream, wide<T>(a), Patches<T>{matrix<const T>(a.dout), K}, a.dx);
+    if (a.dx) write_rows<T>(stream, wide<T>(a, a.dx.cols()), Patches<T>{matrix<const T>(a.dout), K}, a.dx);
     if (a.dcls) write_sums<T>(stream, a.dout, OfEveryGroup{1 + K}, B, a.dcls, a.parameter_mode);
     if (a.dpositions) write_sums<T>(stream, a.dout, kept, B, a.dpositions, a.parameter_mode);
   });
@@ -240,7 +231,7 @@ void scatter_forward(Stream& stream, const TokenScatterForward& a, void*) {
                           .positions = matrix<const T>(a.positions),
                           .rank = indices(a.rank),
                           .K = size(a.x, 1) - 1};
-    write_rows<T>(stream, wide<T>(a), rule, a.out);
+    write_rows<T>(stream, wide<T>(a, a.x.cols()), rule, a.out);
   });
 }
 
@@ -267,7 +258,7 @@ void scatter_backward(Stream& stream, const TokenScatterBackward& a, void* scrat
   visit(a.dout.dtype, [&]<class T>(T) {
     const std::int64_t B = a.dout.shape[0], L = a.rank.cols();
     const Gather<T> rule{.x = matrix<const T>(a.dout), .ids = indices(a.ids), .x_rows = 1 + L, .class_rows = 1};
-    if (a.dx) write_rows<T>(stream, wide<T>(a), rule, a.dx);
+    if (a.dx) write_rows<T>(stream, wide<T>(a, a.dx.cols()), rule, a.dx);
     if (a.dmask_token) write_dmask_token<T>(stream, a, static_cast<float*>(scratch));
     if (a.dpositions) write_sums<T>(stream, a.dout, OfEveryGroup{1 + L}, B, a.dpositions, a.parameter_mode);
   });
@@ -277,7 +268,7 @@ template <class Args>
 const char* refuses(const Device&, const Args& a) {
   const char* reason = nullptr;
   Args::fields(a, [&](const char*, const View& v, Role) {
-    if (v && v.dtype == DType::f64) reason = "this row has f32 and bf16";
+    if (v && is_floating(v.dtype) && !reason) reason = not_f32_or_bf16(v);
   });
   return reason;
 }
