@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "engine/parameters.h"
 #include "engine/tape.h"
@@ -19,7 +20,8 @@ class Workspace {
 
   /// Dry-runs `work` and grows the plan to hold it. Only before reserve().
   void include(const std::function<void(Context&)>& work);
-  /// Allocates. Throws kernels::Error when the device has too little memory.
+  /// Allocates, after rows that choose by timing have done so. Throws kernels::Error when the device has too little
+  /// memory.
   void reserve();
 
   /// To run one of the programs in. Lends the stream this workspace's scratch, so several workspaces can take turns.
@@ -29,11 +31,14 @@ class Workspace {
   std::size_t scratch() const { return scratch_; }          // bytes
 
  private:
+  void tune();
+
   kernels::Stream& stream_;
   DType dtype_;
   Arena arena_;
   Buffer scratch_buffer_;
   std::size_t activations_ = 0, scratch_ = 0;
+  std::vector<kernels::Tuning> tunings_;
 };
 
 /// Bytes by kind, known before anything is allocated.

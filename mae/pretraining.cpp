@@ -3,9 +3,16 @@
 #include <algorithm>
 
 #include "kernels/core/check.h"
+#include "kernels/core/choices.h"
 #include "mae/model_file.h"
 
 namespace mae {
+namespace {
+
+const std::string choices_key = "choices";  // of a checkpoint's metadata: what rows chose by timing
+
+}  // namespace
+
 void validate(const Recipe& r) {
   const auto require = [](bool ok, const char* flag, const std::string& what, const char* advice) {
     if (!ok) throw kernels::Error(what, flag, advice);
@@ -118,6 +125,8 @@ engine::MemoryPlan Pretraining::memory() const {
 void Pretraining::save(const std::string& path, const engine::Text& run) const {
   engine::Text metadata = config_metadata(model_.config());
   for (const auto& [key, value] : run) metadata["run." + key] = value;
+  if (const std::string choices = kernels::to_text(kernels::choices()); !choices.empty())
+    metadata[choices_key] = choices;
   save_checkpoint(path, stream_, model_.parameters(), {.step = done(), .metadata = metadata});
 }
 
@@ -128,6 +137,8 @@ void Pretraining::load(const std::string& path) {
                          "the same --model and sizes as RUN/config.toml says");
   }
   load_checkpoint(path, stream_, model_.parameters(), engine::Content::training_state);
+  if (const auto found = checkpoint.metadata.find(choices_key); found != checkpoint.metadata.end())
+    kernels::adopt_choices(kernels::choices_from(found->second));
   step_.set_step(checkpoint.step);
 }
 

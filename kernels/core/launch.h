@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "kernels/core/build.h"
 #include "kernels/core/capture_lint.h"
@@ -32,7 +33,8 @@ struct Variant {
   const char* (*refuses)(const Device&, const Args&);              // nullptr, or why not
   std::size_t (*workspace)(const Device&, const Args&) = nullptr;  // bytes of scratch; nullptr for none
   void (*run)(Stream&, const Args&, void* scratch) = nullptr;
-  bool deterministic = true;
+  bool coarse = false;  // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
+  void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // makes a choice by timing (choices.h), before any run
 };
 template <class Args>
 using Rows = std::span<const Variant<Args>>;
@@ -83,7 +85,7 @@ template <class Args>
 const Variant<Args>& choose(const Device& device, const Args& args, const std::string& row = {}) {
   std::string reasons;
   for (const Variant<Args>& variant : rows_of<Args>(device.kind)) {
-    if (!row.empty() && row != variant.name) continue;
+    if (row.empty() ? variant.coarse : row != variant.name) continue;
     const char* reason = variant.refuses ? variant.refuses(device, args) : nullptr;
     if (!reason) return variant;
     reasons += std::string(reasons.empty() ? "" : "; ") + variant.name + ": " + reason;
@@ -96,6 +98,24 @@ const Variant<Args>& choose(const Device& device, const Args& args, const std::s
   throw Error("every row refuses: " + reasons, where, device.kind == DeviceKind::cpu ? "" : "--device cpu");
 }
 
+/// The same launch on operands of no meaning, in memory that is the tuning's until it is done.
+template <class Args>
+Tuning tuning_of(const Variant<Args>& variant, const Args& args, std::size_t scratch_bytes) {
+  const auto place = [args](std::byte* memory) {
+    Args placed = args;
+    std::size_t at = 0;
+    Args::fields(placed, [&](const char*, View& view, Role) {
+      if (!view) return;
+      view.data = memory + at;
+      at += (static_cast<std::size_t>(view.rows() * view.row_stride) * size_of(view.dtype) + 511) / 512 * 512;
+    });
+    return std::pair(placed, at);
+  };
+  return {.bytes = place(nullptr).second, .run = [place, variant, scratch_bytes](Stream& stream, std::byte* memory) {
+            variant.tune(stream, place(memory).first, stream.scratch(scratch_bytes, Args::kernel, variant.name));
+          }};
+}
+
 /// Validates, picks a row, and queues it. Throws Error; asynchronous on cuda.
 template <class Args>
 void launch(Stream& stream, const Args& args, const std::string& row = {}) {
@@ -105,7 +125,10 @@ void launch(Stream& stream, const Args& args, const std::string& row = {}) {
   const std::size_t bytes = variant.workspace ? variant.workspace(stream.device(), args) : 0;
   if (stream.observer) stream.observer({Args::kernel, variant.name, cost(args), bytes, fields_of(args)});
   void* scratch = bytes ? stream.scratch(bytes, Args::kernel, variant.name) : nullptr;
-  if (stream.dry()) return;
+  if (stream.dry()) {
+    if (variant.tune) stream.tunings.push_back(tuning_of(variant, args, bytes));
+    return;
+  }
   lint::launch(stream);
   stream.running = {.kernel = Args::kernel, .row = variant.name};
   variant.run(stream, args, scratch);

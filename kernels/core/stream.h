@@ -39,13 +39,20 @@ struct LaunchRecord {
 struct Running {
   const char* kernel = "a kernel";
   const char* row = "";
-  unsigned warps = 0;  // cuda, simt: of its largest grid
+  unsigned warps = 0;  // cuda, simt: of its largest grid; 0 where a library keeps that to itself
 };
 
 /// dry: launches are validated, costed and observed, but nothing runs and no memory is touched.
 enum class StreamMode { eager, dry };
 
 class Event;
+class Stream;
+
+/// A launch whose row chooses by timing, to be run before the first step.
+struct Tuning {
+  std::size_t bytes;  // of memory, for its operands
+  std::function<void(Stream&, std::byte* memory)> run;
+};
 
 class Stream {
  public:
@@ -75,6 +82,7 @@ class Stream {
 
   std::function<void(const LaunchRecord&)> observer;  // called before each launch, where set
   Running running;
+  std::vector<Tuning> tunings;  // dry: of the launches so far
 
  private:
   Device device_;

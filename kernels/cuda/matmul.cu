@@ -8,6 +8,7 @@
 //
 // It equals     for m, n: out[m, n] = sum over k of a[m, k] b[k, n] (+ bias[n]) (+ residual[m, n] or what was there)
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda/cublaslt.h"
 #include "kernels/matmul.h"
 
 namespace kernels::MAE_GPU {
@@ -124,6 +125,19 @@ void run(Stream& stream, const MatMul& s, void*) {
 }
 
 constexpr Variant<MatMul> rows[] = {
+#ifdef __CUDACC__  // simt has no libraries
+    {.name = "cublaslt",
+     .refuses = cublaslt_refuses,
+     .workspace = cublaslt_workspace,
+     .run = cublaslt,
+     .tune = tune_cublaslt},
+    {.name = "cublaslt_tf32",
+     .refuses = cublaslt_tf32_refuses,
+     .workspace = cublaslt_workspace,
+     .run = cublaslt_tf32,
+     .coarse = true,
+     .tune = tune_cublaslt_tf32},
+#endif
     {.name = "tiled", .refuses = [](const Device&, const MatMul& s) { return not_f32_or_bf16(s.a); }, .run = run}};
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/core/choices.h"
 #include "mae/model_file.h"
 
 #include "tests/support/folder.h"
@@ -184,6 +185,19 @@ TEST_CASE("a resumed run has the bits of an uninterrupted one") {
     }
     CHECK(losses == whole.losses);
   }
+}
+
+TEST_CASE("a checkpoint keeps what rows chose by timing") {
+  const mae::Config config = tiny_config();
+  const TestFolder folder;
+  const std::string path = folder.file("checkpoint.safetensors");
+  kernels::Stream stream(kernels::devices().front());
+  mae::Pretraining pretraining(stream, config, tiny_recipe(32, 4), DType::f32, DType::u8, 3);
+  kernels::keep_choice("test: shape", "7 8");
+  pretraining.save(path, {});
+  kernels::adopt_choices({{"test: shape", "9"}});  // as another start may have chosen
+  pretraining.load(path);
+  CHECK(kernels::find_choice("test: shape") == "7 8");
 }
 
 TEST_CASE("a checkpoint of another model is refused") {
