@@ -88,8 +88,8 @@ std::string include_fault(const std::string& path, const std::string& header, bo
   if (top == "tests" || top == "bench") return "nobody includes tests or bench";
   if (to > from) return std::string("the arrow points back: ") + layers[static_cast<std::size_t>(from)] + " -> " + top;
   if (quoted && to < 0) return "includes of ours are rooted at the repository";
-  const bool room = folder_of(path) == "kernels/cuda/" && (ends_with(path, ".cu") || ends_with(path, ".cuh"));
-  if (!room && is_cuda_header(header)) return "CUDA headers stay in kernels/cuda/*.cu and *.cuh";
+  const bool room = folder_of(path) == "kernels/cuda/" && !ends_with(path, ".h");  // .h: for files without CUDA
+  if (!room && is_cuda_header(header)) return "CUDA headers stay in kernels/cuda, and out of its .h";
   if (!slow_library(header).empty() && !ends_with(path, ".cpp")) return "slow headers hide behind a header of ours";
   return "";
 }
