@@ -68,7 +68,7 @@ MAE_HOST_DEVICE constexpr W filter_start() {
   return std::is_floating_point_v<W> ? W{0} : static_cast<W>(1 << (fraction_bits - 1));
 }
 
-/// The sum as a value of T: rounded and clipped, where T has whole numbers. A u16 that was only copied stays itself.
+/// The sum as a value of T: rounded and clipped, where T has whole numbers.
 template <class T, class W>
 MAE_HOST_DEVICE constexpr T filter_finish(W sum) {
   if constexpr (std::is_same_v<T, std::uint8_t>) {
@@ -79,6 +79,13 @@ MAE_HOST_DEVICE constexpr T filter_finish(W sum) {
   } else {
     return sum;
   }
+}
+
+/// What the second pass makes of a middle that it only copies.
+template <class T>
+MAE_HOST_DEVICE constexpr T filter_copy(FilterMiddle<T> value) {
+  if constexpr (std::is_same_v<T, FilterMiddle<T>>) return value;
+  else return filter_finish<T>(value);
 }
 
 }  // namespace kernels

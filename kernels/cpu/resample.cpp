@@ -117,13 +117,8 @@ void resample(const T* pixels, const CropBox& box, const Resized& size, T* out, 
   const Scratch<T> s(scratch, size, std::max(box.box_height, box.box_width));
   const int height = static_cast<int>(size.height), width = static_cast<int>(size.width);
   pass_across(pixels, box, width, static_cast<int>(size.channels), s);
-  if (box.box_height != height) {
-    pass_down(box.box_height, height, s, out);
-  } else if constexpr (std::is_same_v<T, std::uint16_t>) {
-    std::transform(s.middle, s.middle + height * s.stride, out, filter_finish<T, float>);
-  } else {
-    std::copy_n(s.middle, height * s.stride, out);
-  }
+  if (box.box_height != height) pass_down(box.box_height, height, s, out);
+  else std::transform(s.middle, s.middle + height * s.stride, out, filter_copy<T>);
 }
 
 template std::size_t resample_scratch<std::uint8_t>(const Resized&, std::int64_t);

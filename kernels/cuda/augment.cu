@@ -10,6 +10,7 @@
 // the CPU's bits.
 // Bytes: read the box, write out: the least possible; beside that the middle, box height x width x C, is written and
 // read once: bytes for u8, else floats. What is read again, by windows that overlap, comes from L1 and L2.
+#include <algorithm>
 #include <limits>
 
 #include "kernels/augment.h"
@@ -23,29 +24,34 @@ constexpr int threads = 256;  // of a block
 constexpr int rows = 4;       // of a box, of one thread of across
 constexpr int widest_pack = 4;
 
-// Everything but the output. Weights and windows of an image: `width` columns, then `height` rows.
+// Everything but the output.
 template <class T>
 struct Batch {
   const T* pixels;
   const CropBox* boxes;
-  FilterWeight<T>* weights;  // (B, taps across, width) and then (taps down, height) of the same image
-  FilterWindow* windows;     // (B, width + height)
   FilterMiddle<T>* middle;   // (B, longest, width, C)
-  long long weights_an_image, weights_across, middle_an_image;
-  unsigned B, longest, width, height, channels, stride;  // stride = width * channels
+  FilterWeight<T>* weights;  // of an image: (taps across, width), then (taps down, height)
+  FilterWindow* windows;     // (B, width + height)
+  long long middle_an_image, weights_an_image, weights_across;
+  unsigned width, height, channels, stride;  // stride = width * channels
+
+  __device__ FilterMiddle<T>* middle_of(unsigned b) const { return middle + b * middle_an_image; }
+  __device__ FilterWeight<T>* across(unsigned b) const { return weights + b * weights_an_image; }
+  __device__ FilterWeight<T>* down(unsigned b) const { return across(b) + weights_across; }
+  __device__ FilterWindow* windows_of(unsigned b) const {
+    return windows + static_cast<long long>(b) * (width + height);
+  }
 };
 
 template <class T>
 __global__ void __launch_bounds__(threads) filters_kernel(Batch<T> a, unsigned blocks_an_image) {
   const unsigned b = blockIdx.x / blocks_an_image, i = blockIdx.x % blocks_an_image * threads + threadIdx.x;
   if (i >= a.width + a.height) return;
-  const CropBox box = a.boxes[b];
   const bool is_row = i >= a.width;
+  const int in = is_row ? a.boxes[b].box_height : a.boxes[b].box_width;
   const unsigned size = is_row ? a.height : a.width, at = is_row ? i - a.width : i;
-  const int in = is_row ? box.box_height : box.box_width;
-  FilterWeight<T>* weights = a.weights + b * a.weights_an_image + (is_row ? a.weights_across : 0) + at;
-  a.windows[static_cast<long long>(b) * (a.width + a.height) + i] =
-      set_filter(in, static_cast<int>(size), static_cast<int>(at), weights, size);
+  FilterWeight<T>* weights = (is_row ? a.down(b) : a.across(b)) + at;
+  a.windows_of(b)[i] = set_filter(in, static_cast<int>(size), static_cast<int>(at), weights, size);
 }
 
 template <class T>
@@ -69,8 +75,8 @@ __global__ void __launch_bounds__(threads) across_kernel(Batch<T> a, unsigned bl
 #pragma unroll
     for (int r = 0; r < rows; ++r) out[r] = from[r][static_cast<long long>(x) * a.channels];
   } else {
-    const FilterWindow window = a.windows[static_cast<long long>(b) * (a.width + a.height) + x];
-    const W* weights = a.weights + b * a.weights_an_image + x;
+    const FilterWindow window = a.windows_of(b)[x];
+    const W* weights = a.across(b) + x;
     W sums[rows];
 #pragma unroll
     for (int r = 0; r < rows; ++r) sums[r] = filter_start<W>();
@@ -83,34 +89,31 @@ __global__ void __launch_bounds__(threads) across_kernel(Batch<T> a, unsigned bl
 #pragma unroll
     for (int r = 0; r < rows; ++r) out[r] = filter_finish<FilterMiddle<T>>(sums[r]);
   }
-  FilterMiddle<T>* middle = a.middle + b * a.middle_an_image + static_cast<long long>(top) * a.stride + v;
+  FilterMiddle<T>* middle = a.middle_of(b) + static_cast<long long>(top) * a.stride + v;
 #pragma unroll
   for (int r = 0; r < rows; ++r) {
     if (top + r < box.box_height) middle[static_cast<long long>(r) * a.stride] = out[r];
   }
 }
 
-// N values of row y of an image, as pixels have them.
+// N values of row y of an image, from column v on, as pixels have them.
 template <class T, int N>
-__device__ void down_values(const Batch<T>& a, unsigned b, unsigned y, const FilterMiddle<T>* column, T (&values)[N]) {
+__device__ void down_values(const Batch<T>& a, unsigned b, unsigned y, unsigned v, T (&values)[N]) {
   using W = FilterWeight<T>;
   using Middle = Pack<FilterMiddle<T>, N>;
   const auto row = [&](int r) {
-    const FilterMiddle<T>* from = column + static_cast<long long>(r) * a.stride;
+    const FilterMiddle<T>* from = a.middle_of(b) + static_cast<long long>(r) * a.stride + v;
     require_aligned(from, sizeof(Middle));
     return *reinterpret_cast<const Middle*>(from);
   };
   if (a.boxes[b].box_height == static_cast<int>(a.height)) {
     const Middle copied = row(static_cast<int>(y));
 #pragma unroll
-    for (int i = 0; i < N; ++i) {
-      if constexpr (std::is_same_v<T, FilterMiddle<T>>) values[i] = copied.at[i];
-      else values[i] = filter_finish<T>(copied.at[i]);
-    }
+    for (int i = 0; i < N; ++i) values[i] = filter_copy<T>(copied.at[i]);
     return;
   }
-  const FilterWindow window = a.windows[static_cast<long long>(b) * (a.width + a.height) + a.width + y];
-  const W* weights = a.weights + b * a.weights_an_image + a.weights_across + y;
+  const FilterWindow window = a.windows_of(b)[a.width + y];
+  const W* weights = a.down(b) + y;
   W sums[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) sums[i] = filter_start<W>();
@@ -131,7 +134,7 @@ __global__ void __launch_bounds__(threads)
   const unsigned packs_a_row = a.stride / N, y = i / packs_a_row, v = i % packs_a_row * N;
   if (y >= a.height) return;
   T values[N];
-  down_values<T, N>(a, b, y, a.middle + b * a.middle_an_image + v, values);
+  down_values(a, b, y, v, values);
   float finished[N];  // holds u8 and u16 as they are
   unsigned c = v % a.channels;
 #pragma unroll
@@ -170,14 +173,12 @@ Batch<T> batch_of(const CropResize& a, void* scratch) {
   auto* weights = reinterpret_cast<FilterWeight<T>*>(static_cast<std::byte*>(scratch) + sizes.middle_bytes);
   return {.pixels = a.pixels.as<const T>(),
           .boxes = a.boxes.as<const CropBox>(),
+          .middle = static_cast<FilterMiddle<T>*>(scratch),
           .weights = weights,
           .windows = reinterpret_cast<FilterWindow*>(weights + B * sizes.weights),
-          .middle = static_cast<FilterMiddle<T>*>(scratch),
+          .middle_an_image = sizes.middle,
           .weights_an_image = sizes.weights,
           .weights_across = sizes.across,
-          .middle_an_image = sizes.middle,
-          .B = static_cast<unsigned>(B),
-          .longest = static_cast<unsigned>(a.longest),
           .width = static_cast<unsigned>(a.out.shape[2]),
           .height = static_cast<unsigned>(a.out.shape[1]),
           .channels = static_cast<unsigned>(a.out.cols()),
@@ -188,19 +189,19 @@ template <class T, class Out>
 void down(Stream& stream, const CropResize& a, const Batch<T>& batch) {
   const bool wide =
       batch.stride % widest_pack == 0 && reinterpret_cast<std::size_t>(a.out.data) % (widest_pack * sizeof(Out)) == 0;
-  const unsigned blocks =
-      blocks_for(static_cast<long long>(batch.stride) * batch.height / (wide ? widest_pack : 1), threads);
-  run_kernel(stream, {batch.B * blocks, threads}, wide ? down_kernel<T, Out, widest_pack> : down_kernel<T, Out, 1>,
-             batch, a.scale.as<const float>(), a.shift.as<const float>(), a.out.as<Out>(), blocks);
+  const long long packs = a.out.shape.count() / a.out.shape[0] / (wide ? widest_pack : 1);
+  const unsigned B = static_cast<unsigned>(a.out.shape[0]), blocks = blocks_for(packs, threads);
+  run_kernel(stream, {B * blocks, threads}, wide ? down_kernel<T, Out, widest_pack> : down_kernel<T, Out, 1>, batch,
+             a.scale.as<const float>(), a.shift.as<const float>(), a.out.as<Out>(), blocks);
 }
 
 template <class T>
 void passes(Stream& stream, const CropResize& a, void* scratch) {
   const Batch<T> batch = batch_of<T>(a, scratch);
-  const unsigned filters = blocks_for(batch.width + batch.height, threads);
-  run_kernel(stream, {batch.B * filters, threads}, filters_kernel<T>, batch, filters);
-  const unsigned a_row = blocks_for(batch.stride, threads), an_image = a_row * blocks_for(batch.longest, rows);
-  run_kernel(stream, {batch.B * an_image, threads}, across_kernel<T>, batch, a_row, an_image);
+  const unsigned B = static_cast<unsigned>(a.out.shape[0]), filters = blocks_for(batch.width + batch.height, threads);
+  run_kernel(stream, {B * filters, threads}, filters_kernel<T>, batch, filters);
+  const unsigned a_row = blocks_for(batch.stride, threads), an_image = a_row * blocks_for(a.longest, rows);
+  run_kernel(stream, {B * an_image, threads}, across_kernel<T>, batch, a_row, an_image);
   if (a.out.dtype == DType::bf16) down<T, bf16>(stream, a, batch);
   else if (a.out.dtype == DType::f32) down<T, float>(stream, a, batch);
   else down<T, T>(stream, a, batch);
