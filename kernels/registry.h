@@ -3,6 +3,7 @@
 
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/augment.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
 #include "kernels/loss.h"
@@ -23,6 +24,7 @@ using AllKernels = KernelList<  //
     GeluBackward,               //
     AttentionForward,           //
     AttentionBackward,          //
+    CropResize,                 //
     Fill,                       //
     Cast,                       //
     Accumulate,                 //

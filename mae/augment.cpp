@@ -6,7 +6,7 @@
 
 #include "kernels/core/check.h"
 #include "kernels/core/philox.h"
-#include "mae/resample.h"
+#include "kernels/cpu/resample.h"
 
 namespace mae {
 namespace {
@@ -30,6 +30,14 @@ int rounded(double x) { return static_cast<int>(std::nearbyint(x)); }
 
 Crop centred(int height, int width, int box_height, int box_width) {
   return {.top = (height - box_height) / 2, .left = (width - box_width) / 2, .height = box_height, .width = box_width};
+}
+
+template <class T>
+void resample(const T* pixels, const kernels::CropBox& box, const kernels::cpu::Resized& size, T* out) {
+  thread_local std::vector<std::byte> scratch;  // the same sizes come again and again: no allocation an image
+  const std::size_t bytes = kernels::cpu::resample_scratch<T>(size, std::max(box.box_height, box.box_width));
+  if (scratch.size() < bytes) scratch.resize(bytes);
+  kernels::cpu::resample(pixels, box, size, out, scratch.data());
 }
 
 }  // namespace
@@ -76,7 +84,17 @@ void apply(const Image& image, const Crop& crop, int height, int width, std::byt
                              std::to_string(image.width),
                          "apply");
   }
-  resample(image, crop, height, width, out);
+  const kernels::CropBox box{.height = image.height,
+                             .width = image.width,
+                             .top = crop.top,
+                             .left = crop.left,
+                             .box_height = crop.height,
+                             .box_width = crop.width,
+                             .flip = crop.flip};
+  const kernels::cpu::Resized size{.height = height, .width = width, .channels = image.channels};
+  with_pixels(image, [&]<class T>(std::span<const T> pixels) {
+    resample(pixels.data(), box, size, reinterpret_cast<T*>(out));
+  });
 }
 
 Image apply(const Image& image, const Crop& crop, int height, int width) {

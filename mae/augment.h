@@ -6,9 +6,7 @@
 // Draws:     Philox, key (seed, crop), counter (element, view, sample, epoch); try t uses elements 4t to 4t + 3 (area,
 //            aspect, top, left). Flip: key (seed, flip), element 0, p = 0.5. Computed in f64 on the host, so nothing
 //            depends on batch, worker, rank or device.
-// Resample:  bicubic, a = -0.5, its support widened by the scale when shrinking, pixels outside the box not seen. For
-//            u8 equal to Pillow bit for bit: first rows, then columns, weights of 22 fractional bits, each pass rounded
-//            to u8. u16 and f32 keep floats between the passes; u16 is rounded and clipped once at the end.
+// Resample:  kernels/augment.h, one image at a time: bicubic, antialiased; u8 as Pillow does it, bit for bit.
 #pragma once
 
 #include <cstdint>

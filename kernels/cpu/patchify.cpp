@@ -1,6 +1,7 @@
 #include "kernels/cpu/patchify.h"
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/pixels.h"
 
 namespace kernels::cpu {
 namespace {
@@ -51,26 +52,6 @@ void unpatchify_sample(const Unpatchify& a, std::int64_t b) {
       T* pixel = a.images.row<T>(row);
       for (std::int64_t c = 0; c < C; ++c) pixel[c] = patch[place + c * steps.c];
     });
-  }
-}
-
-template <class F>
-void visit_pixel_type(DType t, F&& f) {
-  switch (t) {
-    case DType::u8:
-      f(std::uint8_t{});
-      break;
-    case DType::u16:
-      f(std::uint16_t{});
-      break;
-    case DType::f32:
-      f(float{});
-      break;
-    case DType::f64:
-      f(double{});
-      break;
-    default:
-      break;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernels/cases/activation.h"
 #include "kernels/cases/attention.h"
+#include "kernels/cases/augment.h"
 #include "kernels/cases/elementwise.h"
 #include "kernels/cases/layernorm.h"
 #include "kernels/cases/loss.h"

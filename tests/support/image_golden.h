@@ -4,19 +4,23 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "mae/image.h"
-
 namespace support {
 
 class Golden {
  public:
-  explicit Golden(const std::string& name)
-      : bytes_(mae::read_bytes(std::string(MAE_SOURCE_DIR "/tests/golden/") + name)) {}
+  explicit Golden(const std::string& name) {
+    std::ifstream in(std::string(MAE_SOURCE_DIR "/tests/golden/") + name, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    bytes_.resize(text.size());
+    std::memcpy(bytes_.data(), text.data(), text.size());
+  }
 
   std::int32_t number() {
     std::int32_t value = 0;
