@@ -64,16 +64,14 @@ MatrixLayout layout_of(const View& v) {
   return MatrixLayout(layout);
 }
 
-/// Bytes that all addresses and rows of the operands are multiples of: 16, what the fast algorithms ask for, or one
-/// element.
+/// The power of two, 16 at most, that all addresses and rows of the operands are multiples of, in bytes. Algorithms ask
+/// for some of it, and of a bias too.
 std::uint32_t alignment_of(const MatMul& s) {
-  const auto aligned = [](const View& v) {
-    return reinterpret_cast<std::size_t>(v.data) % 16 == 0 &&
-           static_cast<std::size_t>(v.row_stride) * size_of(v.dtype) % 16 == 0;
-  };
-  bool all = true;
-  MatMul::fields(s, [&](const char*, const View& v, Role) { all = all && (!v || aligned(v)); });
-  return all ? 16 : static_cast<std::uint32_t>(size_of(s.a.dtype));
+  std::size_t bits = 16;
+  MatMul::fields(s, [&](const char*, const View& v, Role) {
+    if (v) bits |= reinterpret_cast<std::size_t>(v.data) | static_cast<std::size_t>(v.row_stride) * size_of(v.dtype);
+  });
+  return static_cast<std::uint32_t>(bits & (~bits + 1));
 }
 
 /// A product as the library takes it.
