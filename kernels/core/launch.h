@@ -33,7 +33,8 @@ struct Variant {
   const char* (*refuses)(const Device&, const Args&);              // nullptr, or why not
   std::size_t (*workspace)(const Device&, const Args&) = nullptr;  // bytes of scratch; nullptr for none
   void (*run)(Stream&, const Args&, void* scratch) = nullptr;
-  bool coarse = false;  // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
+  bool library = false;  // a vendor's kernels, not ours
+  bool coarse = false;   // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
   void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // makes a choice by timing (choices.h), before any run
 };
 template <class Args>

@@ -39,7 +39,7 @@ struct LaunchRecord {
 struct Running {
   const char* kernel = "a kernel";
   const char* row = "";
-  unsigned warps = 0;  // cuda, simt: of its largest grid; 0 where a library keeps that to itself
+  unsigned warps = 0;  // cuda, simt: of its largest grid, where that is ours
 };
 
 /// dry: launches are validated, costed and observed, but nothing runs and no memory is touched.

@@ -130,11 +130,13 @@ constexpr Variant<MatMul> rows[] = {
      .refuses = cublaslt_refuses,
      .workspace = cublaslt_workspace,
      .run = cublaslt,
+     .library = true,
      .tune = tune_cublaslt},
     {.name = "cublaslt_tf32",
      .refuses = cublaslt_tf32_refuses,
      .workspace = cublaslt_workspace,
      .run = cublaslt_tf32,
+     .library = true,
      .coarse = true,
      .tune = tune_cublaslt_tf32},
 #endif
