@@ -12,6 +12,7 @@ void validate(const CropResize& a) {
           "pixels must be u8, u16, f32 or f64");
   require(a.pixels.shape.rank == 2 && a.pixels.cols() == s[3] && a.pixels.contiguous(), a,
           "pixels must be (N, C) with the C of out");
+  require(a.pixels.rows() <= std::numeric_limits<std::int32_t>::max(), a, "offsets reach 2^31 - 1 pixels");
   require(a.boxes.dtype == DType::i32 && a.boxes.shape == Shape{s[0], box_fields} && a.boxes.contiguous(), a,
           "boxes must be i32 (B, 8)");
   require(bool(a.scale) == bool(a.shift), a, "scale and shift go together: both, or neither");
@@ -27,8 +28,7 @@ void validate(const CropResize& a) {
           "longest must say how long the sides of boxes can be, and sides stay below 2^29");
 }
 
-// Boxes are data. Counted are whole images, and the four inputs of an output that no pass does with less where a side
-// does not fit; who shrinks an image needs more, who cuts a part out of it reads less.
+// Boxes are data, so this assumes four taps a pass and whole images: shrinking takes more taps, cropping reads less.
 Cost cost(const CropResize& a) {
   const double outputs = static_cast<double>(a.out.shape.count());
   return {.flops = outputs * (2 * 2 * 4 + (a.scale ? 2 : 0)), .bytes = field_bytes(a)};

@@ -13,7 +13,7 @@ with tempfile.TemporaryDirectory() as folder:
     tools.mkdir()
     for directory in os.environ["PATH"].split(":"):
         for tool in pathlib.Path(directory).glob("*") if pathlib.Path(directory).is_dir() else []:
-            if tool.name not in ("nvidia-smi", "compute-sanitizer") and not (tools / tool.name).exists():
+            if tool.name not in ("nvidia-smi", "compute-sanitizer") and not os.path.lexists(tools / tool.name):
                 (tools / tool.name).symlink_to(tool)
     environment = {**os.environ, "PATH": str(tools)}
 

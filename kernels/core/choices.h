@@ -1,6 +1,6 @@
-// What rows have chosen by timing: the algorithm of a library for one shape on one GPU, say. The process keeps them,
-// and the first choice stands, so equal launches have equal bits; checkpoints keep them too, and a resumed run adopts
-// them.
+// What rows have chosen by timing (autotuning): the algorithm of a library for one shape on one GPU, say. The process
+// keeps them, and the first choice stands, so equal launches have equal bits. Checkpoints keep them too, and a resumed
+// run adopts them before its first launch.
 #pragma once
 
 #include <map>
@@ -13,14 +13,14 @@ namespace kernels {
 using Choices = std::map<std::string, std::string>;
 
 Choices choices();
-/// From now on these stand, before any of our own.
+/// From now on these stand, before any of our own; graphs that are already captured stay as they are.
 void adopt_choices(const Choices& choices);
 
 std::optional<std::string> find_choice(const std::string& key);
 /// Returns what stands now: the value, or an earlier one.
 std::string keep_choice(const std::string& key, const std::string& value);
 
-/// "key=value;key=value", and back. What cannot be read is left out: it is then chosen anew.
+/// "key=value;key=value", and back. What has no '=' is left out; whoever reads a value must be ready for any.
 std::string to_text(const Choices& choices);
 Choices choices_from(const std::string& text);
 

@@ -33,9 +33,9 @@ struct Variant {
   const char* (*refuses)(const Device&, const Args&);              // nullptr, or why not
   std::size_t (*workspace)(const Device&, const Args&) = nullptr;  // bytes of scratch; nullptr for none
   void (*run)(Stream&, const Args&, void* scratch) = nullptr;
-  bool library = false;  // a vendor's kernels, not ours
-  bool coarse = false;   // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
-  void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // makes a choice by timing (choices.h), before any run
+  bool vendor = false;             // kernels of a library, not ours
+  bool reduced_precision = false;  // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
+  void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // autotuning: chooses by timing, before any run
 };
 template <class Args>
 using Rows = std::span<const Variant<Args>>;
@@ -84,14 +84,21 @@ void require(bool ok, const Args& args, const char* what) {
 
 template <class Args>
 const Variant<Args>& choose(const Device& device, const Args& args, const std::string& row = {}) {
+  // In a build without CUDA a made-up GPU is planned for with the rows of simt: they are the same kernels.
+  const bool planned = device.kind == DeviceKind::cuda && !with_cuda;
+  const Rows<Args> rows = rows_of<Args>(planned ? DeviceKind::simt : device.kind);
   std::string reasons;
-  for (const Variant<Args>& variant : rows_of<Args>(device.kind)) {
-    if (row.empty() ? variant.coarse : row != variant.name) continue;
+  for (const Variant<Args>& variant : rows) {
+    if (row.empty() ? variant.reduced_precision : row != variant.name) continue;
     const char* reason = variant.refuses ? variant.refuses(device, args) : nullptr;
     if (!reason) return variant;
     reasons += std::string(reasons.empty() ? "" : "; ") + variant.name + ": " + reason;
   }
   const std::string where = describe(Args::kernel, fields_of(args));
+  if (rows.empty()) {
+    throw Error(std::string("this build has no kernels for ") + name_of(device.kind), where,
+                device.kind == DeviceKind::cuda ? "a build with the CUDA Toolkit" : "--device cpu");
+  }
   if (reasons.empty() && !row.empty())
     throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
   if (reasons.empty())
@@ -107,12 +114,13 @@ Tuning tuning_of(const Variant<Args>& variant, const Args& args, std::size_t scr
     std::size_t at = 0;
     Args::fields(placed, [&](const char*, View& view, Role) {
       if (!view) return;
-      view.data = memory + at;
+      view.data = memory ? memory + at : nullptr;
       at += (static_cast<std::size_t>(view.rows() * view.row_stride) * size_of(view.dtype) + 511) / 512 * 512;
     });
     return std::pair(placed, at);
   };
   return {.bytes = place(nullptr).second, .run = [place, variant, scratch_bytes](Stream& stream, std::byte* memory) {
+            stream.running = {.kernel = Args::kernel, .row = variant.name};
             variant.tune(stream, place(memory).first, stream.scratch(scratch_bytes, Args::kernel, variant.name));
           }};
 }

@@ -60,7 +60,7 @@ const char* tiled_refuses(const Device& device, const MatMul& s) {
 
 constexpr Variant<MatMul> rows[] = {
     {.name = "tiled", .refuses = tiled_refuses, .workspace = tiled_workspace, .run = matmul_tiled},
-    {.name = "openblas", .refuses = openblas_refuses, .run = matmul_openblas, .library = true},
+    {.name = "openblas", .refuses = openblas_refuses, .run = matmul_openblas, .vendor = true},
     widened<MatMul>,
     {.name = "reference", .refuses = nullptr, .run = reference},
 };

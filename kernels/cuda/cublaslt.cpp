@@ -9,13 +9,15 @@
 #include "kernels/cuda/cublaslt.h"
 
 #include <cublasLt.h>
+#include <cuda_runtime_api.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <sstream>
 #include <type_traits>
 #include <vector>
 
@@ -26,7 +28,7 @@ namespace {
 
 constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // what NVIDIA advises for Hopper
 constexpr int candidates = 8;                                   // algorithms that are timed
-constexpr float clearly_faster = 0.97f;  // than the library's own first: else that one, whose choice does not waver
+constexpr double clearly_faster = 0.97;  // than the library's own first: else that one, whose choice does not waver
 
 void check(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS)
@@ -39,7 +41,10 @@ cublasLtHandle_t handle_of(const Device& device) {
   static std::map<int, cublasLtHandle_t> handles;
   const std::lock_guard lock(mutex);
   cublasLtHandle_t& handle = handles[device.index];
-  if (!handle) check(cublasLtCreate(&handle), "cublasLtCreate");
+  if (handle) return handle;
+  if (const cudaError_t status = cudaSetDevice(device.index); status != cudaSuccess)
+    throw Error(cudaGetErrorString(status), "cudaSetDevice");
+  check(cublasLtCreate(&handle), "cublasLtCreate");
   return handle;
 }
 
@@ -64,12 +69,14 @@ MatrixLayout layout_of(const View& v) {
   return MatrixLayout(layout);
 }
 
-/// The power of two, 16 at most, that all addresses and rows of the operands are multiples of, in bytes. Algorithms ask
-/// for some of it, and of a bias too.
+/// The power of two, 16 at most, that all addresses and row strides of the operands are multiples of, in bytes.
+/// Algorithms ask for some of it; a bias counts too.
 std::uint32_t alignment_of(const MatMul& s) {
   std::size_t bits = 16;
   MatMul::fields(s, [&](const char*, const View& v, Role) {
-    if (v) bits |= reinterpret_cast<std::size_t>(v.data) | static_cast<std::size_t>(v.row_stride) * size_of(v.dtype);
+    if (!v) return;
+    bits |= reinterpret_cast<std::size_t>(v.data);
+    if (v.rows() > 1) bits |= static_cast<std::size_t>(v.row_stride) * size_of(v.dtype);
   });
   return static_cast<std::uint32_t>(bits & (~bits + 1));
 }
@@ -123,6 +130,13 @@ class Product {
     return algorithms;
   }
 
+  bool takes(const cublasLtMatmulAlgo_t& algorithm) const {
+    cublasLtMatmulHeuristicResult_t result{};
+    return cublasLtMatmulAlgoCheck(handle_, description_.get(), a_.get(), b_.get(), c_.get(), d_.get(), &algorithm,
+                                   &result) == CUBLAS_STATUS_SUCCESS &&
+           result.workspaceSize <= workspace_bytes;
+  }
+
   void run(Stream& stream, const cublasLtMatmulAlgo_t& algorithm) const {
     const float alpha = 1, beta = s_.residual || s_.mode == Write::accumulate ? 1.0f : 0.0f;
     const View& c = s_.residual ? s_.residual : s_.out;
@@ -148,14 +162,15 @@ class Product {
 
 // ---- the choice -----------------------------------------------------------------------------------------------------
 
+/// Sums that start from zero and from what was there share a choice: it makes no difference to the algorithms.
 std::string key_of(const Device& device, const MatMul& s, cublasComputeType_t compute) {
   std::string key = "cublaslt " + std::to_string(cublasLtGetVersion()) + ", " + device.name + ":";
   const auto add = [&](const auto& word) { (key += ' ') += word; };
   add(compute == CUBLAS_COMPUTE_32F_FAST_TF32 ? "tf32" : name_of(s.a.dtype));
-  MatMul::fields(s, [&](const char* name, const View& v, Role role) {
+  MatMul::fields(s, [&](const char* name, const View& v, Role) {
     if (!v) return;
     add(name), add(name_of(v.dtype)), add(std::to_string(v.rows())), add(std::to_string(v.cols()));
-    add(std::to_string(v.row_stride)), add(role == Role::updated ? "added" : "");
+    add(std::to_string(v.row_stride));
   });
   add(s.a_layout == Layout::plain ? "a" : "a^T"), add(s.b_layout == Layout::plain ? "b" : "b^T");
   add(std::to_string(alignment_of(s)));
@@ -168,15 +183,12 @@ std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
   return text;
 }
 
-cublasLtMatmulAlgo_t algorithm_of(const std::string& text) {
+/// Nothing where the text is not what text_of writes.
+std::optional<cublasLtMatmulAlgo_t> algorithm_of(const std::string& text) {
   cublasLtMatmulAlgo_t algorithm{};
-  const char* at = text.c_str();
-  char* end = nullptr;
-  for (std::uint64_t& word : algorithm.data) {
-    word = std::strtoull(at, &end, 10);
-    at = end;
-  }
-  return algorithm;
+  std::istringstream words(text);
+  for (std::uint64_t& word : algorithm.data) words >> word;
+  return words && text_of(algorithm) == text ? std::optional(algorithm) : std::nullopt;
 }
 
 void run_as(Stream& stream, const MatMul& s, void* scratch, cublasComputeType_t compute) {
@@ -184,23 +196,30 @@ void run_as(Stream& stream, const MatMul& s, void* scratch, cublasComputeType_t 
   const std::string key = key_of(stream.device(), s, compute);
   auto choice = find_choice(key);
   if (!choice) choice = keep_choice(key, text_of(product.algorithms(1).front()));  // nobody has timed this one
-  product.run(stream, algorithm_of(*choice));
+  const auto algorithm = algorithm_of(*choice);
+  const bool good = algorithm && product.takes(*algorithm);  // it may come from a checkpoint
+  product.run(stream, good ? *algorithm : product.algorithms(1).front());
 }
 
-/// Milliseconds: the best of three times three runs. More than any where the algorithm cannot run after all.
-float time_of(Stream& stream, const Product& product, const cublasLtMatmulAlgo_t& algorithm) {
-  Event start(stream.device()), end(stream.device());
-  float best = std::numeric_limits<float>::max();
+/// Milliseconds of three runs, the best of three times; of a graph, because a small product runs faster than the host
+/// can launch it. Nothing where the library refuses after all.
+std::optional<double> time_of(Stream& stream, const Product& product, const cublasLtMatmulAlgo_t& algorithm) {
+  std::optional<Graph> graph;
   try {
     product.run(stream, algorithm);
-    for (int trial = 0; trial < 3; ++trial) {
-      start.record(stream);
+    graph.emplace(stream, [&] {
       for (int i = 0; i < 3; ++i) product.run(stream, algorithm);
-      end.record(stream);
-      best = std::min(best, static_cast<float>(end.milliseconds_since(start)));
-    }
+    });
   } catch (const Error&) {
-    return std::numeric_limits<float>::max();
+    return std::nullopt;
+  }
+  Event start(stream.device()), end(stream.device());
+  double best = std::numeric_limits<double>::max();
+  for (int trial = 0; trial < 3; ++trial) {
+    start.record(stream);
+    graph->replay(stream);
+    end.record(stream);
+    best = std::min(best, end.milliseconds_since(start));
   }
   return best;
 }
@@ -209,13 +228,15 @@ void tune_as(Stream& stream, const MatMul& s, void* scratch, cublasComputeType_t
   const std::string key = key_of(stream.device(), s, compute);
   if (find_choice(key)) return;
   const Product product(stream.device(), s, compute, scratch);
-  const auto algorithms = product.algorithms(candidates);
-  const cublasLtMatmulAlgo_t* chosen = &algorithms.front();
-  float to_beat = time_of(stream, product, *chosen) * clearly_faster;
-  for (std::size_t i = 1; i < algorithms.size(); ++i) {
-    const float time = time_of(stream, product, algorithms[i]);
-    if (time < to_beat) to_beat = time, chosen = &algorithms[i];
+  std::optional<cublasLtMatmulAlgo_t> chosen;
+  double to_beat = std::numeric_limits<double>::max();
+  for (const cublasLtMatmulAlgo_t& algorithm : product.algorithms(candidates)) {
+    const auto time = time_of(stream, product, algorithm);
+    if (!time || *time >= to_beat) continue;
+    to_beat = chosen ? *time : *time * clearly_faster;
+    chosen = algorithm;
   }
+  if (!chosen) check(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmul");
   keep_choice(key, text_of(*chosen));
 }
 

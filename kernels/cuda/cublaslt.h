@@ -1,4 +1,4 @@
-// The rows of matmul that cuBLASLt runs, for the table in matmul.cu. Defined in cublaslt.cu.
+// The rows of matmul that cuBLASLt runs, for the table in matmul.cu. Defined in cublaslt.cpp.
 #pragma once
 
 #include "kernels/matmul.h"

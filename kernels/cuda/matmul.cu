@@ -124,23 +124,27 @@ void run(Stream& stream, const MatMul& s, void*) {
   s.out.dtype == DType::f32 ? run_typed<bf16, float>(stream, s) : run_typed<bf16, bf16>(stream, s);
 }
 
-constexpr Variant<MatMul> rows[] = {
-#ifdef __CUDACC__  // simt has no libraries
-    {.name = "cublaslt",
-     .refuses = cublaslt_refuses,
-     .workspace = cublaslt_workspace,
-     .run = cublaslt,
-     .library = true,
-     .tune = tune_cublaslt},
-    {.name = "cublaslt_tf32",
-     .refuses = cublaslt_tf32_refuses,
-     .workspace = cublaslt_workspace,
-     .run = cublaslt_tf32,
-     .library = true,
-     .coarse = true,
-     .tune = tune_cublaslt_tf32},
+constexpr Variant<MatMul> tiled{
+    .name = "tiled", .refuses = [](const Device&, const MatMul& s) { return not_f32_or_bf16(s.a); }, .run = run};
+
+#ifdef __CUDACC__
+constexpr Variant<MatMul> rows[] = {{.name = "cublaslt",
+                                     .refuses = cublaslt_refuses,
+                                     .workspace = cublaslt_workspace,
+                                     .run = cublaslt,
+                                     .vendor = true,
+                                     .tune = tune_cublaslt},
+                                    tiled,
+                                    {.name = "cublaslt_tf32",
+                                     .refuses = cublaslt_tf32_refuses,
+                                     .workspace = cublaslt_workspace,
+                                     .run = cublaslt_tf32,
+                                     .vendor = true,
+                                     .reduced_precision = true,
+                                     .tune = tune_cublaslt_tf32}};
+#else  // simt has no libraries
+constexpr Variant<MatMul> rows[] = {tiled};
 #endif
-    {.name = "tiled", .refuses = [](const Device&, const MatMul& s) { return not_f32_or_bf16(s.a); }, .run = run}};
 
 }  // namespace
 }  // namespace kernels::MAE_GPU

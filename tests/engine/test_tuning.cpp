@@ -6,8 +6,6 @@
 
 using namespace kernels;
 
-namespace {
-
 /// y = x, by a row that keeps what it was tuned on.
 struct Toy {
   static constexpr const char* kernel = "toy";
@@ -24,11 +22,15 @@ struct Toy {
 void validate(const Toy& a) { require(a.x.shape == a.y.shape, a, "x and y differ"); }
 Cost cost(const Toy& a) { return {.bytes = field_bytes(a)}; }
 
+namespace {
+
 std::vector<Toy> tuned;
 std::vector<std::string> ran;
 
 constexpr Variant<Toy> toy_rows[] = {
-    {.name = "coarse", .run = [](Stream&, const Toy&, void*) { ran.push_back("coarse"); }, .coarse = true},
+    {.name = "rounding",
+     .run = [](Stream&, const Toy&, void*) { ran.push_back("rounding"); },
+     .reduced_precision = true},
     {.name = "timed",
      .workspace = [](const Device&, const Toy&) { return std::size_t{64}; },
      .run = [](Stream&, const Toy&, void*) { ran.push_back("timed"); },
@@ -69,16 +71,16 @@ TEST_CASE("a workspace tunes the rows of its programs, on operands of their own,
   }
 }
 
-TEST_CASE("a coarse row is taken only by name") {
+TEST_CASE("a row of reduced precision is taken only by name") {
   Stream stream(devices().front());
   std::vector<float> memory(128);
   stream.lend_scratch(memory.data(), 64);
   ran.clear();
   launch(stream, toy(3, 5, 5));
-  launch(stream, toy(3, 5, 5), "coarse");
-  stream.force("toy", "coarse");
+  launch(stream, toy(3, 5, 5), "rounding");
+  stream.force("toy", "rounding");
   launch(stream, toy(3, 5, 5));
-  CHECK(ran == std::vector<std::string>{"timed", "coarse", "coarse"});
+  CHECK(ran == std::vector<std::string>{"timed", "rounding", "rounding"});
 }
 
 TEST_CASE("choices: the first stands, adopted ones replace it, and they survive as text") {

@@ -147,4 +147,13 @@ TEST_CASE("crop_resize says what does not fit") {
   a = good;
   a.pixels = shaped(DType::u8, {2 * 9 * 7 * 3});
   CHECK_THROWS_WITH(validate(a), ContainsSubstring("pixels must be (N, C)"));
+  a = good;
+  a.pixels = shaped(a.pixels.dtype, {std::int64_t{1} << 31, 3});
+  CHECK_THROWS_WITH(validate(a), ContainsSubstring("2^31 - 1 pixels"));
+  if (!with_cuda && !with_simt) return;
+  a = good;
+  a.longest = 1 << 28;  // 2 * 2^28 * 5 * 3 values between the passes
+  Stream dry(find_device("h100-80"), StreamMode::dry);
+  CHECK_NOTHROW(launch(dry, good));
+  CHECK_THROWS_WITH(launch(dry, a), ContainsSubstring("more than 2^31 - 1 values"));
 }

@@ -60,3 +60,10 @@ TEST_CASE("every kernel has cases, and rows for all of them on cpu, simt and cud
     for_each_kernel(AllKernels{}, CheckRows{find_device(name)});
   }
 }
+
+TEST_CASE("a GPU that is not there can be planned for in every build with CUDA or simt") {
+  if (!with_cuda && !with_simt) return;
+  Stream dry(find_device("h100-80"), StreamMode::dry);
+  CHECK_NOTHROW(launch(dry, Case<MatMul>::make(Dims("M=100 N=40 K=64"), DType::bf16).front()));
+  CHECK_NOTHROW(launch(dry, Case<AttentionForward>::make(Dims("B=2 T=50 H=2 D=32"), DType::f32).front()));
+}

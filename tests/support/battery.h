@@ -1,9 +1,9 @@
 // The battery that every kernel passes, on every device, in every row: compared with the f64 reference on the rounded
 // inputs; outputs poisoned with NaN and fenced with guard bands first; run twice for the same bits; replayed from a
 // graph for the same bits; on views that no vector load is aligned with; inputs and the padding between rows untouched;
-// accumulate = overwrite + previous, in the reference; wrong shapes refused. On a GPU, and on simt, more than one warp
-// is at work in some case; on simt, the smallest case with more than one block's worth of work gives the same bits in
-// ten orders of threads and blocks.
+// accumulate = overwrite + previous, in the reference; wrong shapes refused; rows that choose by timing do so first. On
+// a GPU, and on simt, more than one warp is at work in some case; on simt, the smallest case with more than one block's
+// worth of work gives the same bits in ten orders of threads and blocks.
 #pragma once
 
 #include <algorithm>
@@ -55,6 +55,12 @@ class Bench {
     lend(row);
     launch(stream_, args_, row);
     stream_.synchronize();
+  }
+  /// Has the row choose by timing, if it does: what training runs is what it has chosen.
+  void tune(const std::string& row) {
+    lend(row);
+    const auto& variant = choose(stream_.device(), args_, row);
+    if (variant.tune) variant.tune(stream_, args_, scratch_.get());
   }
   void replay(const std::string& row) {
     lend(row);
@@ -174,12 +180,18 @@ inline void simt_order([[maybe_unused]] std::uint32_t seed) {
   if constexpr (with_simt) simt::set_seed(seed);
 }
 
-/// MAE_BATTERY=small, for a GPU under a sanitizer: our rows for it alone, small cases, each run once.
-inline bool only_small() { return std::getenv("MAE_BATTERY") != nullptr; }
+/// For a GPU under a sanitizer: its rows alone, small cases, each run once. MAE_BATTERY=small, or =ours where the
+/// sanitizer is for our kernels and not for those of libraries.
+inline bool battery_is(const char* word) {
+  const char* value = std::getenv("MAE_BATTERY");
+  return value && std::string(value) == word;
+}
+inline bool only_ours() { return battery_is("ours"); }
+inline bool only_small() { return battery_is("small") || only_ours(); }
 
 /// What one row did in all of its cases.
 struct RowReport {
-  bool library = false;
+  bool vendor = false;
   bool ran = false;
   unsigned warps = 0;         // of its largest grid, on a GPU or simt
   std::set<DType> reordered;  // dtypes of which simt has run a case of more than one warp in ten orders
@@ -225,6 +237,8 @@ void check_row(const Device& device, const Args& args, const Variant<Args>& vari
     bench.upload();
   };
   restart();
+  bench.tune(row);
+  restart();
   bench.run(row);
   bench.download();
   for (std::size_t i = 0; i < bench.count(); ++i) {
@@ -235,7 +249,7 @@ void check_row(const Device& device, const Args& args, const Variant<Args>& vari
       CHECK((bench.operand(i).bits() == before[i]));
     } else if (is_floating(bench.operand(i).view().dtype)) {
       CHECK(relative_error(bench.operand(i).host_view(), expected.exact.operand(i).host_view()) <=
-            bound_of(Case<Args>::bound, variant.coarse ? DType::bf16 : dtype));
+            bound_of(Case<Args>::bound, variant.reduced_precision ? DType::bf16 : dtype));
     } else {
       CHECK(relative_error(bench.operand(i).host_view(), expected.exact.operand(i).host_view()) == 0);
     }
@@ -310,7 +324,7 @@ void check_case(const Args& args, RowReports& reports) {
     if (too_large(device, args) || (only_small() && device.kind != DeviceKind::cuda)) continue;
     if (!expected) expected.emplace(args);
     for (const auto& variant : rows_of<Args>(device.kind)) {
-      if (only_small() && variant.library) continue;
+      if (only_ours() && variant.vendor) continue;
       for (const std::size_t shift : {0, 1}) {
         INFO("on " << device.name << " row " << variant.name << " shift " << shift);
         check_row(device, args, variant, shift, *expected, reports[{&device, variant.name}]);
@@ -326,7 +340,7 @@ void battery() {
   for (const Device& device : devices()) {
     if (only_small() && device.kind != DeviceKind::cuda) continue;
     for (const auto& variant : rows_of<Args>(device.kind))
-      reports[{&device, variant.name}] = {.library = variant.library};
+      reports[{&device, variant.name}] = {.vendor = variant.vendor};
   }
   for (const char* shape : Case<Args>::tests) {
     for (DType dtype : Case<Args>::dtypes()) {
@@ -341,10 +355,10 @@ void battery() {
   }
   for (const auto& [key, report] : reports) {
     const auto& [device, row] = key;
-    if (only_small() && report.library) continue;
+    if (only_ours() && report.vendor) continue;
     INFO(Args::kernel << "=" << row << " on " << device->name);
     CHECK(report.ran);  // in some case
-    if (device->kind != DeviceKind::cpu && !one_thread_is_enough<Args> && !report.library) CHECK(report.warps > 1);
+    if (device->kind != DeviceKind::cpu && !one_thread_is_enough<Args> && !report.vendor) CHECK(report.warps > 1);
   }
   const bool has_gpu =
       std::any_of(devices().begin(), devices().end(), [](auto& d) { return d.kind == DeviceKind::cuda; });

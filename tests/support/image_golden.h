@@ -17,6 +17,7 @@ class Golden {
  public:
   explicit Golden(const std::string& name) {
     std::ifstream in(std::string(MAE_SOURCE_DIR "/tests/golden/") + name, std::ios::binary);
+    if (!in) throw std::runtime_error("cannot read tests/golden/" + name);
     const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
     bytes_.resize(text.size());
     std::memcpy(bytes_.data(), text.data(), text.size());
