@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "apps/grid_picture.h"
+#include "apps/table.h"
 #include "engine/number.h"
 #include "mae/loader.h"
 #include "mae/reconstruct.h"
@@ -26,10 +27,7 @@ std::string caption_of(const mae::Dataset& data, std::int64_t sample) {
   std::string text = fmt::format("sample {}", sample);
   if (label >= 0) text = class_name(data, label);
   else if (data.file) text = std::filesystem::path(data.file(sample)).filename().string();
-  if (text.size() <= longest) return text;
-  std::size_t end = longest - 3;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not inside of a letter
-  return text.substr(0, end) + "...";
+  return shortened(text, longest);
 }
 
 std::vector<Canvas> row_of(const mae::Image& image, std::uint32_t sample, const SheetOptions& o) {

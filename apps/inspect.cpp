@@ -79,12 +79,6 @@ const char* text_of(std::optional<bool> checksum) {
   return !checksum ? "no checksum" : *checksum ? "checksum holds" : "DAMAGED: checksum does not hold";
 }
 
-/// What fits a line; --json has all of it.
-std::string shortened(const std::string& value) {
-  constexpr std::size_t most = 80;
-  return value.size() <= most ? value : fmt::format("{}... ({} characters)", value.substr(0, most), value.size());
-}
-
 void print_text(const std::string& path, const engine::SafetensorsHeader& header, std::optional<bool> checksum,
                 bool with_tensors) {
   const Contents c = contents_of(header);
@@ -94,7 +88,8 @@ void print_text(const std::string& path, const engine::SafetensorsHeader& header
     rows.push_back({parts[part], thousands(c.tensors[part]), thousands(c.values[part]), bytes_text(c.bytes[part])});
   fmt::print("{}", aligned(rows, "lrrr"));
   std::vector<std::vector<std::string>> metadata{{"metadata", ""}};
-  for (const auto& [key, value] : header.metadata) metadata.push_back({key, shortened(value)});
+  for (const auto& [key, value] : header.metadata)
+    metadata.push_back({key, shortened(value, 80)});  // --json has all of it
   if (metadata.size() > 1) fmt::print("\n{}", aligned(metadata, "ll"));
   if (!with_tensors) return;
   Part last = part_count;

@@ -122,28 +122,27 @@ StepPlanOptions plan_options(const RunOptions& o, kernels::DType pixels) {
           .pixels = pixels};
 }
 
-/// Which row each kernel of a step runs, "matmul=openblas", by a dry run.
-std::string rows_of_step(kernels::Stream& stream, const RunOptions& o, kernels::DType pixels) {
+/// Which row each kernel of a step runs, "matmul=openblas".
+std::string rows_of(const StepPlan& plan) {
   std::set<std::string> rows;
-  const StepPlan plan = plan_step(stream, plan_options(o, pixels));
   for (const engine::OpEntry& op : plan.ops) {
     for (const kernels::LaunchRecord& record : op.launches) rows.insert(std::string(record.kernel) + "=" + record.row);
   }
   return fmt::format("{}", fmt::join(rows, " "));
 }
 
-void write_config(const OptionTable& table, const PretrainOptions& o, kernels::Stream& stream, const mae::Dataset& data,
-                  const std::string& command) {
+void write_config(const OptionTable& table, const PretrainOptions& o, const kernels::Device& device,
+                  const mae::Dataset& data, const StepPlan& plan, const std::string& command) {
   const std::string text = table.to_toml({{"version", version},
                                           {"commit", commit},
                                           {"compiler", kernels::compiler},
-                                          {"device", stream.device().name},
-                                          {"threads", std::to_string(stream.device().multiprocessors)},
+                                          {"device", device.name},
+                                          {"threads", std::to_string(device.multiprocessors)},
                                           {"data_format", data.format},
                                           {"data_images", std::to_string(data.size)},
                                           {"data_fingerprint", fmt::format("{:016x}", data.fingerprint)},
                                           {"command", command},
-                                          {"rows", rows_of_step(stream, o.run, data.dtype)}});
+                                          {"rows", rows_of(plan)}});
   engine::write_atomically((std::filesystem::path(o.run.folder) / "config.toml").string(),
                            [&](engine::FileWriter& file) { file.write(text); });
 }
@@ -186,7 +185,9 @@ int pretrain(int argc, char** argv) {
   const mae::Dataset training = open_training_data(o.data, o.run.config);
   const mae::Dataset validation = open_validation_data(o.data, o.run.config);
   check_run_options(o.run, training, validation);
-  require_memory(stream, plan_options(o.run, training.dtype), memory_for_training(device));
+  const StepPlanOptions step = plan_options(o.run, training.dtype);
+  const StepPlan plan = plan_step(stream, step);
+  require_memory(stream, step, plan, memory_for_training(device));
   const engine::Descriptor held = engine::hold_folder(o.run.folder);
   const auto from = check_run_folder(o.run, training.fingerprint);
   if (!from) warn_of_pixels(o.run, training);
@@ -194,7 +195,8 @@ int pretrain(int argc, char** argv) {
     fmt::print("{}: before a step was made; --resume auto {}\n", signal, from ? "goes on" : "starts");
     return interrupted;
   }
-  write_config(table, o, stream, training, command_line(argc, argv));
+  if (from) mae::adopt_choices(from->checkpoint);  // before anything is timed
+  write_config(table, o, device, training, plan, command_line(argc, argv));
   switch (run_pretraining(stream, o.run, training, validation, from, stop)) {
     case RunEnd::not_finite:
       std::fputs(error_text(kernels::Error("the loss or the gradient is not finite; nothing of that step was kept",

@@ -100,8 +100,8 @@ std::int64_t largest_micro_batch(kernels::Stream& stream, StepPlanOptions option
   return too_large == divisors.begin() ? 0 : *std::prev(too_large);
 }
 
-void require_memory(kernels::Stream& stream, const StepPlanOptions& options, double bytes) {
-  const double needed = plan_step(stream, options).memory.total();
+void require_memory(kernels::Stream& stream, const StepPlanOptions& options, const StepPlan& plan, double bytes) {
+  const double needed = plan.memory.total();
   if (needed <= bytes) return;
   const std::int64_t fits = largest_micro_batch(stream, options, bytes);
   throw kernels::Error(

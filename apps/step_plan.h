@@ -36,7 +36,8 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& options);
 /// The largest divisor of the batch whose step needs at most so many bytes; 0: not even one image fits.
 std::int64_t largest_micro_batch(kernels::Stream& stream, StepPlanOptions options, double bytes);
 
-/// Throws kernels::Error where the step needs more memory than `bytes`, with the micro-batch that would do.
-void require_memory(kernels::Stream& stream, const StepPlanOptions& options, double bytes);
+/// Throws kernels::Error where `plan`, made with these options, needs more memory than `bytes`, with the micro-batch that
+/// would do.
+void require_memory(kernels::Stream& stream, const StepPlanOptions& options, const StepPlan& plan, double bytes);
 
 }  // namespace apps

@@ -31,6 +31,13 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows, const std
   return text;
 }
 
+std::string shortened(const std::string& text, std::size_t most) {
+  if (text.size() <= most) return text;
+  std::size_t end = most - 3;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // not inside of a letter
+  return text.substr(0, end) + "...";
+}
+
 std::string thousands(std::int64_t value) {
   std::string digits = std::to_string(value);
   const std::size_t first = value < 0 ? 1 : 0;

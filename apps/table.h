@@ -10,7 +10,11 @@ namespace apps {
 /// Control characters, which a terminal would obey, as '?': for names that come from files.
 std::string printable(std::string text);
 
-/// One line a row, columns two spaces apart, the first row a heading, every cell printable. `columns`: 'l' or 'r' for each.
+/// Text (UTF-8) of more than `most` bytes is cut before a letter and ends in "...", which count too.
+std::string shortened(const std::string& text, std::size_t most);
+
+/// One line a row, columns two spaces apart, the first row a heading, every cell printable. `columns`: 'l' or 'r' for
+/// each.
 std::string aligned(const std::vector<std::vector<std::string>>& rows, const std::string& columns);
 
 /// 111,907,840

@@ -8,8 +8,7 @@ void validate(const CropResize& a) {
   const Shape& s = a.out.shape;
   const DType pixel = a.pixels.dtype;
   require(s.rank == 4 && s.count() > 0 && a.out.contiguous(), a, "out must be (B, height, width, C) and not empty");
-  require(pixel == DType::u8 || pixel == DType::u16 || pixel == DType::f32 || pixel == DType::f64, a,
-          "pixels must be u8, u16, f32 or f64");
+  require(is_pixel(pixel), a, "pixels must be u8, u16, f32 or f64");
   require(a.pixels.shape.rank == 2 && a.pixels.cols() == s[3] && a.pixels.contiguous(), a,
           "pixels must be (N, C) with the C of out");
   require(a.pixels.rows() <= std::numeric_limits<std::int32_t>::max(), a, "offsets reach 2^31 - 1 pixels");

@@ -27,8 +27,7 @@ double elements(const View& v) { return static_cast<double>(v.shape.count()); }
 void validate(const Patchify& a) {
   check_cut(a);
   const DType pixel = a.images.dtype;
-  require(pixel == DType::u8 || pixel == DType::u16 || pixel == DType::f32 || pixel == DType::f64, a,
-          "images must be u8, u16, f32 or f64");
+  require(is_pixel(pixel), a, "images must be u8, u16, f32 or f64");
   for (const View& v : {a.scale, a.shift}) {
     require(is(v, statistics_of(a.patches.dtype), {a.images.cols()}), a,
             "scale and shift must be (C): f64 for f64 patches, else f32");

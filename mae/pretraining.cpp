@@ -32,6 +32,11 @@ void validate(const Recipe& r) {
   require(a.max_norm >= 0, "--clip-grad", "must not be negative", "0 for no clipping");
 }
 
+void adopt_choices(const engine::Checkpoint& checkpoint) {
+  if (const auto found = checkpoint.metadata.find(choices_key); found != checkpoint.metadata.end())
+    kernels::adopt_choices(kernels::choices_from(found->second));
+}
+
 Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
                          kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay)
     : stream_(stream),
@@ -137,8 +142,7 @@ void Pretraining::load(const std::string& path) {
                          "the same --model and sizes as RUN/config.toml says");
   }
   load_checkpoint(path, stream_, model_.parameters(), engine::Content::training_state);
-  if (const auto found = checkpoint.metadata.find(choices_key); found != checkpoint.metadata.end())
-    kernels::adopt_choices(kernels::choices_from(found->second));
+  adopt_choices(checkpoint);
   step_.set_step(checkpoint.step);
 }
 

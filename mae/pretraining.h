@@ -31,6 +31,10 @@ struct Recipe {
 /// Throws kernels::Error naming the flag that cannot be.
 void validate(const Recipe& recipe);
 
+/// From now on rows choose what they had chosen when the checkpoint was written (kernels/core/choices.h). Before a
+/// Pretraining is made, this spares it the timing.
+void adopt_choices(const engine::Checkpoint& checkpoint);
+
 class Pretraining {
  public:
   /// Plans, allocates and draws initial values. `pixels`: dtype of the data set; `steps_per_epoch`: of the loader.
@@ -65,7 +69,7 @@ class Pretraining {
   engine::MemoryPlan memory() const;
 
   void save(const std::string& path, const engine::Text& run) const;
-  /// Weights, moments and step. Throws kernels::Error when the file's model is another one.
+  /// Weights, moments, step, and what rows chose by timing. Throws kernels::Error when the file's model is another one.
   void load(const std::string& path);
 
  private:

@@ -34,6 +34,9 @@ constexpr const char* name_of(DType t) {
 
 constexpr bool is_floating(DType t) { return t == DType::f64 || t == DType::f32 || t == DType::bf16; }
 
+/// The types that pixels of images have.
+constexpr bool is_pixel(DType t) { return t == DType::u8 || t == DType::u16 || t == DType::f32 || t == DType::f64; }
+
 /// The type in which sums and statistics of data of type `t` are kept: f64 for f64, else f32.
 constexpr DType statistics_of(DType t) { return t == DType::f64 ? DType::f64 : DType::f32; }
 
@@ -76,6 +79,27 @@ void visit_floating(DType t, F&& f) {
       break;
     case DType::bf16:
       f(bf16{});
+      break;
+    default:
+      break;
+  }
+}
+
+/// Calls f(T{}) with the C++ type of a dtype that pixels have (validate has refused all else).
+template <class F>
+void visit_pixel(DType t, F&& f) {
+  switch (t) {
+    case DType::u8:
+      f(std::uint8_t{});
+      break;
+    case DType::u16:
+      f(std::uint16_t{});
+      break;
+    case DType::f32:
+      f(float{});
+      break;
+    case DType::f64:
+      f(double{});
       break;
     default:
       break;

@@ -99,10 +99,8 @@ const Variant<Args>& choose(const Device& device, const Args& args, const std::s
     throw Error(std::string("this build has no kernels for ") + name_of(device.kind), where,
                 device.kind == DeviceKind::cuda ? "a build with the CUDA Toolkit" : "--device cpu");
   }
-  if (reasons.empty() && !row.empty())
-    throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
   if (reasons.empty())
-    throw Error(std::string("this kernel has no row on ") + name_of(device.kind), where, "--device cpu");
+    throw Error("there is no row \"" + row + "\" on " + name_of(device.kind), where, "mae devices lists the rows");
   throw Error("every row refuses: " + reasons, where, device.kind == DeviceKind::cpu ? "" : "--device cpu");
 }
 

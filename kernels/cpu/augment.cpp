@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/pixels.h"
 #include "kernels/cpu/resample.h"
 
 namespace kernels::cpu {
@@ -24,7 +23,7 @@ struct Runs {
 Runs runs_of(const CropResize& a) {
   Runs runs{.count = std::min<std::int64_t>(threads(), a.out.shape[0]), .resampling = 0, .bytes = 0};
   const auto whole_lines = [](std::size_t bytes) { return (bytes + 63) / 64 * 64; };
-  visit_pixel_type(a.pixels.dtype, [&]<class Pixel>(Pixel) {
+  visit_pixel(a.pixels.dtype, [&]<class Pixel>(Pixel) {
     runs.resampling = whole_lines(resample_scratch<Pixel>(size_of_out(a), a.longest));
     runs.bytes =
         runs.resampling + (a.scale ? whole_lines(static_cast<std::size_t>(image_values(a)) * sizeof(Pixel)) : 0);
@@ -56,7 +55,7 @@ void one_image(const CropResize& a, std::int64_t b, std::byte* scratch, std::siz
 void reference(Stream&, const CropResize& a, void* scratch) {
   const Runs runs = runs_of(a);
   const std::int64_t B = a.out.shape[0];
-  visit_pixel_type(a.pixels.dtype, [&]<class Pixel>(Pixel) {
+  visit_pixel(a.pixels.dtype, [&]<class Pixel>(Pixel) {
     parallel_for(runs.count, [&](std::int64_t r) {
       std::byte* own = static_cast<std::byte*>(scratch) + static_cast<std::size_t>(r) * runs.bytes;
       for (std::int64_t b = B * r / runs.count; b < B * (r + 1) / runs.count; ++b) {

@@ -1,7 +1,6 @@
 #include "kernels/cpu/patchify.h"
 
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/pixels.h"
 
 namespace kernels::cpu {
 namespace {
@@ -57,7 +56,7 @@ void unpatchify_sample(const Unpatchify& a, std::int64_t b) {
 
 void patchify_reference(Stream&, const Patchify& a, void*) {
   visit_floating(a.patches.dtype, [&]<class T>(T) {
-    visit_pixel_type(a.images.dtype, [&]<class Pixel>(Pixel) {
+    visit_pixel(a.images.dtype, [&]<class Pixel>(Pixel) {
       parallel_for(a.images.shape[0], [&](std::int64_t b) { patchify_sample<Pixel, T>(a, b); });
     });
   });

@@ -121,10 +121,7 @@ void patchify_typed(Stream& stream, const Patchify& a) {
 
 void patchify(Stream& stream, const Patchify& a, void*) {
   visit(a.patches.dtype, [&]<class T>(T) {
-    if (a.images.dtype == DType::u8) patchify_typed<std::uint8_t, T>(stream, a);
-    if (a.images.dtype == DType::u16) patchify_typed<std::uint16_t, T>(stream, a);
-    if (a.images.dtype == DType::f32) patchify_typed<float, T>(stream, a);
-    if (a.images.dtype == DType::f64) patchify_typed<double, T>(stream, a);
+    visit_pixel(a.images.dtype, [&]<class Pixel>(Pixel) { patchify_typed<Pixel, T>(stream, a); });
   });
 }
 

@@ -200,6 +200,9 @@ TEST_CASE("numbers and tables for people") {
 
 TEST_CASE("names from files cannot steer the terminal") {
   CHECK(apps::printable("a\x1b[2J\x7f\tb") == "a?[2J??b");
+  CHECK(apps::shortened("twelve bytes", 12) == "twelve bytes");
+  CHECK(apps::shortened("twelve bytes", 11) == "twelve b...");
+  CHECK(apps::shortened("four \u00e4\u00f6\u00fc", 10) == "four \u00e4...");  // not inside of a letter
   CHECK(apps::aligned({{"h"}, {"x\x1b"}}, "l") == "h\nx?\n");
   CHECK_THAT(apps::error_text(kernels::Error("bad", "na\x1bme")), ContainsSubstring("na?me"));
 }

@@ -121,10 +121,10 @@ TEST_CASE("too little memory is said before anything is allocated, with the micr
   CHECK(apps::largest_micro_batch(stream, options, total(1) - 1) == 0);
   const double bytes = total(12);
   options.micro_batch = 12;
-  CHECK_NOTHROW(apps::require_memory(stream, options, bytes));
+  CHECK_NOTHROW(apps::require_memory(stream, options, plan_step(stream, options), bytes));
   options.micro_batch = 48;
   try {
-    apps::require_memory(stream, options, bytes);
+    apps::require_memory(stream, options, plan_step(stream, options), bytes);
     FAIL("nothing was refused");
   } catch (const kernels::Error& error) {
     CHECK_THAT(error.fact(), ContainsSubstring("a step needs") && ContainsSubstring("cpu has"));

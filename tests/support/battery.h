@@ -56,11 +56,10 @@ class Bench {
     launch(stream_, args_, row);
     stream_.synchronize();
   }
-  /// Has the row choose by timing, if it does: what training runs is what it has chosen.
+  /// Has a row that chooses by timing do so: what training runs is what it has chosen.
   void tune(const std::string& row) {
     lend(row);
-    const auto& variant = choose(stream_.device(), args_, row);
-    if (variant.tune) variant.tune(stream_, args_, scratch_.get());
+    choose(stream_.device(), args_, row).tune(stream_, args_, scratch_.get());
   }
   void replay(const std::string& row) {
     lend(row);
@@ -236,8 +235,7 @@ void check_row(const Device& device, const Args& args, const Variant<Args>& vari
     for (std::size_t i = 0; i < bench.count(); ++i) bench.operand(i).set_bits(before[i]);
     bench.upload();
   };
-  restart();
-  bench.tune(row);
+  if (variant.tune) restart(), bench.tune(row);
   restart();
   bench.run(row);
   bench.download();
