@@ -35,10 +35,15 @@ struct Variant {
   void (*run)(Stream&, const Args&, void* scratch) = nullptr;
   bool vendor = false;             // kernels of a library, not ours
   bool reduced_precision = false;  // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
-  void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // autotuning: chooses by timing, before any run
+  void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // before any run: chooses by timing, or makes plans
 };
 template <class Args>
 using Rows = std::span<const Variant<Args>>;
+
+/// A row in a file of its own, which defines `template <> Variant<MatMul> row<struct Mma, MatMul>()`. The kernel's table
+/// takes it in by one line, `row<struct Mma, MatMul>(),`: the name of the struct is all that the two files share.
+template <class Name, class Args>
+Variant<Args> row();
 
 /// The table of one kind of device; empty where this build has no such device.
 template <class Args>

@@ -9,6 +9,7 @@
 
 #include "kernels/core/check.h"
 #include "kernels/core/dtype.h"
+#include "kernels/core/fragments.h"
 #include "kernels/core/stream.h"
 
 #define MAE_GPU cuda
@@ -39,7 +40,8 @@ struct Grid {
 /// The one way to start a kernel: kernels/cuda has no <<<>>> outside this function.
 template <class... Parameters, class... Arguments>
 void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Arguments... arguments) {
-  constexpr std::size_t unasked = std::size_t{48} << 10;  // dynamic shared memory that every kernel may have
+  // 48 KiB may be had without asking, static memory among them: room for 16 KiB of that
+  constexpr std::size_t unasked = std::size_t{32} << 10;
   if (grid.shared > unasked)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)),
           "cudaFuncSetAttribute");
@@ -90,10 +92,71 @@ __device__ inline void cp_async16(T* to, const T* from) {
                "l"(from)
                : "memory");
 }
+/// The same, of the first `bytes` alone; behind them zeros. With 0 bytes nothing is read.
+template <class T>
+__device__ inline void cp_async16_filled(T* to, const T* from, int bytes) {
+  asm volatile(
+      "cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to))),
+      "l"(from), "r"(bytes)
+      : "memory");
+}
 __device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int GroupsLeft>
 __device__ inline void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(GroupsLeft) : "memory");
+}
+
+// ---- tensor cores: all 32 lanes of a warp together; fragments.h says who holds what ---------------------------------
+
+/// c += a b.
+__device__ inline void mma(FragmentC& c, const FragmentA& a, const FragmentB& b) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c.at[0]), "+f"(c.at[1]), "+f"(c.at[2]), "+f"(c.at[3])
+      : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(b.at[0]), "r"(b.at[1]));
+}
+
+/// Four 8 x 8 matrices from shared memory. Lane l points to row l % 8 of matrix l / 8, 8 elements at a multiple of 16
+/// bytes; to[i] is then row lane / 4, columns 2 (lane % 4) and the next one, of matrix i.
+__device__ inline void ldmatrix4(unsigned (&to)[4], const bf16* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+/// The same with each matrix transposed: to[i] is rows 2 (lane % 4) and the next one, column lane / 4, of matrix i.
+__device__ inline void ldmatrix4_transposed(unsigned (&to)[4], const bf16* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+               : "memory");
+}
+
+/// Two values as bf16 in one word, `low` in its lower half.
+__device__ inline unsigned bf16_pair(float low, float high) {
+  unsigned word;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+  return word;
+}
+
+/// Two neighbours in shared memory moved as one word, the first in its lower half. `to` is even elements from the
+/// start.
+__device__ inline void store_pair(bf16* to, unsigned pair) { *reinterpret_cast<unsigned*>(to) = pair; }
+__device__ inline unsigned load_pair(const bf16* from) { return *reinterpret_cast<const unsigned*>(from); }
+
+/// x, as a number that the compiler knows nothing of: what follows from it is made where it is needed, not before a
+/// loop and held in a register all the way.
+__device__ inline int anew(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
+/// 2^x by the special function unit: relative error 2^-22, results below 2^-126 are 0.
+__device__ inline float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 
 }  // namespace kernels::cuda

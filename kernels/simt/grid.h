@@ -5,8 +5,8 @@
 // kernel that leans on an order gives other bits.
 //
 // What a GPU would leave undefined stops the launch with kernels::Error, which names kernel, row, block and thread:
-// barriers that not all threads of a block reach; shuffles and votes whose lanes disagree on mask or line, or read from
-// a lane outside of the mask; and all that shared.h says of shared memory. docs/simt.md has the list.
+// barriers that not all threads of a block reach; shuffles, votes and products whose lanes disagree on mask or line, or
+// read from a lane outside of the mask; and all that shared.h says of shared memory. docs/simt.md has the list.
 //
 // There is no grid-wide barrier, and a block must not wait for another one.
 #pragma once
@@ -52,8 +52,9 @@ void set_seed(std::uint32_t seed);
 void block_barrier(Place place);
 
 /// What lanes do together. Each lane hands in 8 bytes; all lanes of the mask meet; each gets what it asked for.
-enum class WarpStep { sync, shuffle, ballot };
-/// shuffle: the value of lane `source`. ballot: bit i is whether lane i's value is not 0. sync: 0.
+enum class WarpStep { sync, shuffle, ballot, mma, ldmatrix, ldmatrix_transposed };
+/// shuffle: the value of lane `source`. ballot: bit i is whether lane i's value is not 0. sync and the steps of
+/// matrix.h, whose values are pointers to what each lane has: 0.
 std::uint64_t meet(WarpStep step, unsigned mask, std::uint64_t value, unsigned source, Place place);
 
 /// When a thread did something.

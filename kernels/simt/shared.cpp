@@ -18,7 +18,8 @@ struct Copy {
   SharedArray* array;
   std::ptrdiff_t at;
   const void* from;
-  std::array<std::byte, 16> seen;  // what was there when the copy was asked for
+  std::size_t bytes;               // that are read
+  std::array<std::byte, 16> seen;  // what was there when the copy was asked for; zeros behind it
 };
 
 /// The copies of one thread: those not yet committed are the last group.
@@ -154,13 +155,13 @@ void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
   e.written_at = static_cast<std::uint16_t>(place.line);
 }
 
-void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, Place place) {
-  Copy copy{.array = &array, .at = at, .from = from, .seen = {}};
+void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::size_t bytes, Place place) {
+  Copy copy{.array = &array, .at = at, .from = from, .bytes = bytes, .seen = {}};
   for (std::size_t i = 0; i < copy.seen.size() / array.element_bytes; ++i) {
     check_write(array, at + static_cast<std::ptrdiff_t>(i), place);
     array.elements[static_cast<std::size_t>(at) + i].in_flight = true;
   }
-  std::memcpy(copy.seen.data(), from, copy.seen.size());
+  if (bytes > 0) std::memcpy(copy.seen.data(), from, bytes);
   copies[threadIdx.x].groups.back().push_back(copy);
 }
 
@@ -170,7 +171,7 @@ void wait_async(unsigned groups_left, Place place) {
   auto& groups = copies[threadIdx.x].groups;
   while (groups.size() > groups_left + 1) {
     for (const Copy& copy : groups.front()) {
-      if (std::memcmp(copy.seen.data(), copy.from, copy.seen.size()) != 0)
+      if (copy.bytes > 0 && std::memcmp(copy.seen.data(), copy.from, copy.bytes) != 0)
         stop("waits for a cp.async whose source has been written since", place);
       const auto first = static_cast<std::size_t>(copy.at);
       SharedArray& array = *copy.array;

@@ -106,8 +106,9 @@ class Shared {
   [[maybe_unused]] const T* values_;  // of element 0, for debuggers
 };
 
-/// cp.async: 16 bytes from global memory to element `at`, which land when the calling thread waits for their group.
-void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, Place place);
+/// cp.async: `bytes` from global memory to element `at`, and zeros up to 16, which land when the calling thread waits
+/// for their group.
+void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::size_t bytes, Place place);
 void commit_async();
 void wait_async(unsigned groups_left, Place place);
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdio>
 
+#include "kernels/simt/matrix.h"
 #include "kernels/simt/state.h"
 
 namespace kernels::simt {
@@ -15,7 +16,9 @@ std::string hex(unsigned mask) {
 }
 
 const char* text_of(WarpStep step) {
-  return step == WarpStep::sync ? "__syncwarp" : step == WarpStep::shuffle ? "shuffle" : "vote";
+  constexpr const char* names[] = {"a __syncwarp", "a shuffle",   "a vote",
+                                   "an mma",       "an ldmatrix", "an ldmatrix (transposed)"};
+  return names[static_cast<int>(step)];
 }
 
 /// Behind a __syncwarp each of its lanes knows what any of them knew.
@@ -48,6 +51,9 @@ void finish(const Meeting& meeting, unsigned first_lane) {
     thread.result = meeting.step == WarpStep::shuffle ? meeting.values[meeting.sources[lane]] : ballot;
   }
   if (meeting.step == WarpStep::sync) share_met(meeting, first_lane);
+  if (meeting.step == WarpStep::mma) finish_product(meeting.values);
+  if (meeting.step == WarpStep::ldmatrix) finish_loads(meeting.values, false);
+  if (meeting.step == WarpStep::ldmatrix_transposed) finish_loads(meeting.values, true);
 }
 
 /// The meeting that a lane now comes to; null: it is the first.
@@ -57,8 +63,8 @@ Meeting* find_meeting(std::vector<Meeting>& open, WarpStep step, unsigned mask, 
     if (meeting.mask == mask && meeting.step == step && (meeting.place == place || step == WarpStep::sync)) {
       mine = &meeting;
     } else if (meeting.mask >> lane & 1u && meeting.arrived & mask) {  // each waits for the other
-      stop(std::string("comes to a ") + text_of(step) + " with mask " + hex(mask) +
-               ", and lanes of it wait for this one in a " + text_of(meeting.step) + " with mask " + hex(meeting.mask) +
+      stop(std::string("comes to ") + text_of(step) + " with mask " + hex(mask) +
+               ", and lanes of it wait for this one in " + text_of(meeting.step) + " with mask " + hex(meeting.mask) +
                " at " + text_of(meeting.place),
            place);
     }
@@ -97,7 +103,7 @@ void stop_in_warp_step() {
   const Meeting& mine = *std::find_if(open.begin(), open.end(), [&](auto& m) { return m.arrived >> lane & 1u; });
   const auto missing = static_cast<unsigned>(std::countr_zero(mine.mask & ~mine.arrived));
   const Thread& other = *threads[running - lane + missing];
-  stop(std::string("waits in a ") + text_of(mine.step) + " with mask " + hex(mine.mask) + " for lane " +
+  stop(std::string("waits in ") + text_of(mine.step) + " with mask " + hex(mine.mask) + " for lane " +
            std::to_string(missing) + ", which " +
            (other.state == State::done ? "has ended" : "waits elsewhere, at " + text_of(other.place)),
        threads[running]->place);

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <string>
 
 #include "kernels/core/dtype.h"
+#include "kernels/core/fragments.h"
 #include "kernels/simt/grid.h"
+#include "kernels/simt/matrix.h"
 #include "kernels/simt/shared.h"
 
 #define MAE_GPU simt
@@ -95,16 +98,68 @@ void store_pack(P* to, const P& pack) {
 }
 
 template <class T>
-void cp_async16(Shared<T> to, const T* from, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  require_aligned(from, 16);
+void copy16(Shared<T> to, const T* from, int bytes, Place place) {
+  if (bytes > 0) require_aligned(from, 16);
   if (static_cast<std::size_t>(to.at()) * sizeof(T) % 16 != 0)
-    stop("moves 16 bytes at once to an address that is not a multiple of them", {file, line});
-  copy_async16(to.array(), to.at(), from, {file, line});
+    stop("moves 16 bytes at once to an address that is not a multiple of them", place);
+  copy_async16(to.array(), to.at(), from, static_cast<std::size_t>(bytes), place);
+}
+template <class T>
+void cp_async16(Shared<T> to, const T* from, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  copy16(to, from, 16, {file, line});
+}
+template <class T>
+void cp_async16_filled(Shared<T> to, const T* from, int bytes, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+  copy16(to, from, bytes, {file, line});
 }
 inline void cp_async_commit() { commit_async(); }
 template <int GroupsLeft>
 void cp_async_wait(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   wait_async(GroupsLeft, {file, line});
+}
+
+// ---- tensor cores ---------------------------------------------------------------------------------------------------
+
+inline void mma(FragmentC& c, const FragmentA& a, const FragmentB& b, const char* file = __builtin_FILE(),
+                int line = __builtin_LINE()) {
+  multiply({&c, &a, &b}, {file, line});
+}
+
+inline void ldmatrix4(unsigned (&to)[4], Shared<bf16> row, const char* file = __builtin_FILE(),
+                      int line = __builtin_LINE()) {
+  load_matrices(WarpStep::ldmatrix, to, row.array(), row.at(), {file, line});
+}
+inline void ldmatrix4_transposed(unsigned (&to)[4], Shared<bf16> row, const char* file = __builtin_FILE(),
+                                 int line = __builtin_LINE()) {
+  load_matrices(WarpStep::ldmatrix_transposed, to, row.array(), row.at(), {file, line});
+}
+
+inline unsigned bf16_pair(float low, float high) {
+  return bf16(low).bits | static_cast<unsigned>(bf16(high).bits) << 16;
+}
+
+inline void require_even(Shared<bf16> address, Place place) {
+  if (address.at() % 2 != 0) stop("moves 4 bytes at once at an address that is not a multiple of them", place);
+}
+inline void store_pair(Shared<bf16> to, unsigned pair, const char* file = __builtin_FILE(),
+                       int line = __builtin_LINE()) {
+  require_even(to, {file, line});
+  bf16 low, high;
+  low.bits = static_cast<std::uint16_t>(pair), high.bits = static_cast<std::uint16_t>(pair >> 16);
+  to[{0, file, line}] = low, to[{1, file, line}] = high;
+}
+inline unsigned load_pair(Shared<bf16> from, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  require_even(from, {file, line});
+  const bf16 low = from[{0, file, line}], high = from[{1, file, line}];
+  return low.bits | static_cast<unsigned>(high.bits) << 16;
+}
+
+inline int anew(int x) { return x; }
+
+inline float exp2_fast(float x) {
+  const float y = std::exp2(x);
+  return y < FLT_MIN ? 0.0f : y;
 }
 
 }  // namespace kernels::simt

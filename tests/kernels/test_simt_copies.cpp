@@ -111,6 +111,25 @@ TEST_CASE("simt: a copy from or to an address that is not a multiple of 16 bytes
                     ContainsSubstring("writes element 64") && ContainsSubstring("past its end"));
 }
 
+__global__ void filled_kernel(const float* from, int bytes, float* to) {
+  auto s = shared<float, 128, 0>();
+  const int mine = static_cast<int>(threadIdx.x) * 4;
+  cp_async16_filled(s + mine, from, bytes);
+  cp_async_commit();
+  cp_async_wait<0>();
+  for (int i = 0; i < 4; ++i) to[mine + i] = s[mine + i];
+}
+
+TEST_CASE("simt: a copy of less than 16 bytes has zeros behind them, and of none has no source") {
+  alignas(16) const float in[4] = {1, 2, 3, 4};
+  for (const int count : {0, 1, 3, 4}) {
+    std::vector<float> out(128, -1.0f);
+    planted_in_orders({1, 32}, filled_kernel, count == 0 ? nullptr : in, count * 4, out.data());
+    for (int i = 0; i < 128; ++i)
+      CHECK(out[static_cast<std::size_t>(i)] == (i % 4 < count ? static_cast<float>(i % 4 + 1) : 0.0f));
+  }
+}
+
 template <class T, int N>
 __global__ void pack_kernel(const T* from, T* to) {
   float values[N];

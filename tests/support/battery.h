@@ -139,6 +139,8 @@ Args overwriting(Args args) {
   if constexpr (requires { args.mode = Write::overwrite; }) args.mode = Write::overwrite;
   if constexpr (requires { args.dx_mode = Write::overwrite; }) args.dx_mode = Write::overwrite;
   if constexpr (requires { args.parameter_mode = Write::overwrite; }) args.parameter_mode = Write::overwrite;
+  if constexpr (requires { args.sum_mode = Write::overwrite; }) args.sum_mode = Write::overwrite;
+  if constexpr (requires { args.bias_mode = Write::overwrite; }) args.bias_mode = Write::overwrite;
   return args;
 }
 
