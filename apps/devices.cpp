@@ -27,6 +27,7 @@ constexpr Library libraries[] = {
     {"OpenBLAS", kernels::with_openblas, "matrix products on the CPU run in our own, slower row"},
     {"libjpeg-turbo", kernels::with_jpeg, "JPEG images are refused"},
     {"CUDA", kernels::with_cuda, "no CUDA device can be used"},
+    {"cuDNN", kernels::with_cudnn, "attention has no row cudnn; CMake says which part of it was not found"},
     {"simt", kernels::with_simt, "CUDA kernels cannot be run without a GPU"},
 };
 

@@ -1,4 +1,4 @@
-// B samples of T tokens, H heads of D elements; PAD more elements between the rows of D.
+// B samples of T tokens, H heads of D elements; Tq queries where not T; PAD more elements between rows.
 #pragma once
 
 #include <cmath>
@@ -10,25 +10,31 @@ namespace kernels {
 
 namespace attention_cases {
 
-inline constexpr const char* tests[] = {"B=1 T=1 H=1 D=1",   "B=2 T=5 H=3 D=7",   "B=2 T=10 H=2 D=16",
-                                        "B=2 T=50 H=3 D=32", "B=1 T=65 H=2 D=80", "B=1 T=197 H=2 D=48 PAD=4",
-                                        "B=1 T=257 H=1 D=80"};
-inline constexpr const char* bench[] = {"B=64 T=50 H=4 D=32",   "B=64 T=50 H=12 D=64", "B=16 T=197 H=16 D=32",
-                                        "B=64 T=197 H=12 D=64", "B=64 T=65 H=16 D=80", "B=64 T=257 H=16 D=32"};
+inline constexpr const char* tests[] = {
+    "B=1 T=1 H=1 D=1",          "B=2 T=5 H=3 D=7",           "B=2 T=10 H=2 D=16",           "B=2 T=50 H=3 D=32",
+    "B=1 T=65 H=2 D=80",        "B=1 T=197 H=2 D=48 PAD=8",  "B=1 T=257 H=1 D=80",          "B=2 T=21 Tq=13 H=2 D=32",
+    "B=1 T=50 H=1 D=64",        "B=1 T=197 H=1 D=32",        "B=1 T=257 H=1 D=32",          "B=1 T=197 Tq=147 H=1 D=32",
+    "B=1 T=197 H=1 D=64",       "B=1 T=1025 Tq=17 H=1 D=32", "B=1 T=17 Tq=1025 H=1 D=32",   "B=1 T=147 Tq=1 H=2 D=64",
+    "B=1 T=18 Tq=130 H=1 D=64", "B=1 T=66 Tq=18 H=1 D=128",  "B=2 T=2 Tq=65 H=2 D=24 PAD=8"};
+inline constexpr const char* bench[] = {"B=64 T=50 H=12 D=64",  "B=64 T=65 H=16 D=80",  "B=64 T=197 H=16 D=32",
+                                        "B=64 T=257 H=16 D=32", "B=64 T=50 H=4 D=32",   "B=64 T=197 Tq=147 H=16 D=32",
+                                        "B=64 T=197 H=12 D=64", "B=16 T=1025 H=12 D=64"};
 
 struct Views {
-  View packed;  // (B, T, 3, H, D)
-  View tokens;  // (B, T, H, D)
-  View lse;     // (B, H, T)
+  View query;  // (B, Tq, C)
+  View key;    // (B, T, C)
+  View lse;    // (B, H, Tq)
+  int heads;
   double scale;
 };
 
 inline Views views(const Dims& d, DType t) {
-  const std::int64_t B = d["B"], T = d["T"], H = d["H"], D = d["D"], stride = D + d.get("PAD", 0);
-  return {.packed = shaped(t, {B, T, 3, H, D}, stride),
-          .tokens = shaped(t, {B, T, H, D}, stride),
-          .lse = shaped(statistics_of(t), {B, H, T}),
-          .scale = 1 / std::sqrt(static_cast<double>(D))};
+  const std::int64_t B = d["B"], T = d["T"], Tq = d.get("Tq", T), H = d["H"], C = H * d["D"];
+  return {.query = shaped(t, {B, Tq, C}, C + d.get("PAD", 0)),
+          .key = shaped(t, {B, T, C}, C + d.get("PAD", 0)),
+          .lse = shaped(statistics_of(t), {B, H, Tq}),
+          .heads = static_cast<int>(H),
+          .scale = 1 / std::sqrt(static_cast<double>(d["D"]))};
 }
 
 }  // namespace attention_cases
@@ -42,7 +48,8 @@ struct Case<AttentionForward> {
 
   static std::vector<AttentionForward> make(const Dims& d, DType t) {
     const auto v = attention_cases::views(d, t);
-    AttentionForward plain{.qkv = v.packed, .out = v.tokens, .scale = v.scale}, saving = plain;
+    AttentionForward plain{.q = v.query, .k = v.key, .v = v.key, .out = v.query, .heads = v.heads, .scale = v.scale},
+        saving = plain;
     saving.lse = v.lse;
     return {plain, saving};
   }
@@ -57,12 +64,27 @@ struct Case<AttentionBackward> {
 
   static std::vector<AttentionBackward> make(const Dims& d, DType t) {
     const auto v = attention_cases::views(d, t);
-    return {{.qkv = v.packed, .out = v.tokens, .lse = v.lse, .dout = v.tokens, .dqkv = v.packed, .scale = v.scale}};
+    AttentionBackward plain{.q = v.query,
+                            .k = v.key,
+                            .v = v.key,
+                            .out = v.query,
+                            .lse = v.lse,
+                            .dout = v.query,
+                            .dq = v.query,
+                            .dk = v.key,
+                            .dv = v.key,
+                            .heads = v.heads,
+                            .scale = v.scale},
+        summing = plain;
+    summing.dbias = shaped(statistics_of(t), {3, v.query.cols()});
+    summing.bias_mode = Write::accumulate;
+    return {plain, summing};
   }
 
-  /// out and lse are what forward gives for this qkv.
+  /// out and lse are what forward gives for these q, k and v.
   static void fill(AttentionBackward& a) {
-    const AttentionForward forward{.qkv = a.qkv, .out = a.out, .lse = a.lse, .scale = a.scale};
+    const AttentionForward forward{
+        .q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .heads = a.heads, .scale = a.scale};
     Stream stream(find_device("cpu"));
     const Variant<AttentionForward>& row = choose(stream.device(), forward, "reference");
     std::vector<double> scratch(row.workspace(stream.device(), forward) / sizeof(double));

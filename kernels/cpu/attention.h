@@ -8,34 +8,24 @@
 
 namespace kernels::cpu {
 
-enum Part { query, key, value };
-
-/// The D elements of token t, head h in qkv or dqkv (B, T, 3, H, D).
+/// The D elements of head h in row t of sample b.
 template <class T>
-T* packed_row(const View& qkv, std::int64_t b, std::int64_t t, Part part, std::int64_t h) {
-  return qkv.row<T>(((b * qkv.shape[1] + t) * 3 + part) * qkv.shape[3] + h);
+T* head_row(const View& x, const AttentionSizes& s, std::int64_t b, std::int64_t t, std::int64_t h) {
+  return x.row<T>(b * x.shape[1] + t) + h * s.D;
 }
-
-/// The D elements of token t, head h in out or dout (B, T, H, D).
-template <class T>
-T* token_row(const View& out, std::int64_t b, std::int64_t t, std::int64_t h) {
-  return out.row<T>((b * out.shape[1] + t) * out.shape[2] + h);
-}
-
-inline std::int64_t heads_of(const View& qkv) { return qkv.shape[0] * qkv.shape[3]; }
 
 /// How many parts the heads are shared out in, each with scratch of its own.
-inline std::int64_t workers_of(const Device& device, const View& qkv) {
-  return std::min<std::int64_t>(std::max(1, device.multiprocessors), heads_of(qkv));
+inline std::int64_t workers_of(const Device& device, const AttentionSizes& s) {
+  return std::min<std::int64_t>(std::max(1, device.multiprocessors), s.B * s.H);
 }
 
 /// body(b, h, scratch) for every sample and head, with the worker's own `floats` elements of scratch.
 template <class T, class F>
-void for_each_head(const Device& device, const View& qkv, void* scratch, std::int64_t floats, F&& body) {
-  const std::int64_t heads = heads_of(qkv), H = qkv.shape[3], workers = workers_of(device, qkv);
+void for_each_head(const Device& device, const AttentionSizes& s, void* scratch, std::int64_t floats, F&& body) {
+  const std::int64_t heads = s.B * s.H, workers = workers_of(device, s);
   parallel_for(workers, [&](std::int64_t w) {
     for (std::int64_t i = heads * w / workers; i < heads * (w + 1) / workers; ++i)
-      body(i / H, i % H, static_cast<T*>(scratch) + w * floats);
+      body(i / s.H, i % s.H, static_cast<T*>(scratch) + w * floats);
   });
 }
 

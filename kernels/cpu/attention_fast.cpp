@@ -1,8 +1,7 @@
 // The fast f32 rows of attention. A worker takes one head at a time and walks over blocks of queries, so that only a
 // block of rows of S exists at any time. What a product needs along the other axis (the keys, in the backward the
-// values too) is transposed into scratch; the rest is read where it lies, in packed rows 3 H D apart. Heads of other
-// sizes than whole vectors, and many tokens, whose rows would fight for the same cache sets, are copied first, padded
-// with zeros.
+// values too) is transposed into scratch; the rest is read where it lies, a row apart. Heads of other sizes than whole
+// vectors, and many tokens, whose rows would fight for the same cache sets, are copied first, padded with zeros.
 #include <cmath>
 
 #include "kernels/cpu/attention.h"
@@ -15,20 +14,22 @@ namespace {
 constexpr std::int64_t most_rows = 66;  // queries a block
 
 struct Plan {
-  std::int64_t T, D, tp, dp;  // tokens, head size, both rounded up to whole vectors
-  std::int64_t rows;          // queries a block: blocks of nearly equal size, whole tiles
-  bool in_place;              // one block, heads of whole vectors: rows are read and written where they lie
+  std::int64_t Tq, T, D, tp, dp;  // queries, keys, head size; the last two rounded up to whole vectors
+  std::int64_t rows;              // queries a block: blocks of nearly equal size, whole tiles
+  bool in_place;                  // one block, heads of whole vectors: rows are read and written where they lie
 };
 
-Plan plan_of(const View& qkv) {
-  const std::int64_t T = qkv.shape[1], D = qkv.shape[4];
-  const std::int64_t blocks = (T + most_rows - 1) / most_rows;
-  return {.T = T,
-          .D = D,
-          .tp = round_up(T, lanes),
-          .dp = round_up(D, lanes),
-          .rows = round_up((T + blocks - 1) / blocks, tile_rows),
-          .in_place = blocks == 1 && D % lanes == 0};
+template <class Args>
+Plan plan_of(const Args& a) {
+  const AttentionSizes s = sizes_of(a);
+  const std::int64_t blocks = (s.Tq + most_rows - 1) / most_rows;
+  return {.Tq = s.Tq,
+          .T = s.T,
+          .D = s.D,
+          .tp = round_up(s.T, lanes),
+          .dp = round_up(s.D, lanes),
+          .rows = round_up((s.Tq + blocks - 1) / blocks, tile_rows),
+          .in_place = std::max(s.Tq, s.T) <= most_rows && s.D % lanes == 0};
 }
 
 /// The rows of one head, one token a row.
@@ -55,29 +56,29 @@ ForwardScratch forward_scratch(const Plan& p, float* base) {
 }
 
 struct BackwardScratch {
-  float* kt;            // (D, tp)      scaled
-  float* vt;            // (D, tp)
-  float *q, *k, *dout;  // (T, dp)      where not in place
-  float *dq, *dk, *dv;  // (T, dp)      where not in place
-  float* p;             // (rows, tp)   S, then P
-  float* ds;            // (rows, tp)   dP, then dS
+  float* kt;             // (D, tp)      scaled
+  float* vt;             // (D, tp)
+  float *q, *dout, *dq;  // (Tq, dp)    where not in place
+  float *k, *dk, *dv;    // (T, dp)     where not in place
+  float* p;              // (rows, tp)   S, then P
+  float* ds;             // (rows, tp)   dP, then dS
 };
 
 std::int64_t backward_floats(const Plan& p) {
-  return round_up(2 * p.D * p.tp + 6 * p.T * p.dp + 2 * p.rows * p.tp, 16);
+  return round_up(2 * p.D * p.tp + 3 * (p.Tq + p.T) * p.dp + 2 * p.rows * p.tp, 16);
 }
 
 BackwardScratch backward_scratch(const Plan& plan, float* base) {
-  const std::int64_t across = plan.D * plan.tp, along = plan.T * plan.dp;
-  float *q = base + 2 * across, *p = q + 6 * along;
+  const std::int64_t across = plan.D * plan.tp, queries = plan.Tq * plan.dp, keys = plan.T * plan.dp;
+  float *q = base + 2 * across, *k = q + 3 * queries, *p = k + 3 * keys;
   return {.kt = base,
           .vt = base + across,
           .q = q,
-          .k = q + along,
-          .dout = q + 2 * along,
-          .dq = q + 3 * along,
-          .dk = q + 4 * along,
-          .dv = q + 5 * along,
+          .dout = q + queries,
+          .dq = q + 2 * queries,
+          .k = k,
+          .dk = k + keys,
+          .dv = k + 2 * keys,
           .p = p,
           .ds = p + plan.rows * plan.tp};
 }
@@ -85,9 +86,9 @@ BackwardScratch backward_scratch(const Plan& plan, float* base) {
 MAE_VECTOR void multiply(const Product& p) { product(p); }
 
 // rows of dp elements, filled up with zeros; where they may stay in place, the rows themselves
-MAE_VECTOR ConstRows whole_vectors(ConstRows from, float* scratch, const Plan& plan) {
+MAE_VECTOR ConstRows whole_vectors(ConstRows from, std::int64_t count, float* scratch, const Plan& plan) {
   if (plan.in_place) return from;
-  for (std::int64_t t = 0; t < plan.T; ++t) {
+  for (std::int64_t t = 0; t < count; ++t) {
     for (std::int64_t d = 0; d < plan.D; ++d) scratch[t * plan.dp + d] = from.at[t * from.row + d];
     for (std::int64_t d = plan.D; d < plan.dp; ++d) scratch[t * plan.dp + d] = 0;
   }
@@ -144,18 +145,25 @@ MAE_VECTOR void score_gradients(float* p, float* ds, ConstRows dout, ConstRows o
   }
 }
 
+/// Head h of sample b, one token a row.
+Rows head_of(const View& x, const AttentionSizes& s, std::int64_t b, std::int64_t h) {
+  return {head_row<float>(x, s, b, 0, h), x.row_stride};
+}
+ConstRows input(const Rows& rows) { return {rows.at, rows.row}; }
+
 void forward_head(const AttentionForward& a, const Plan& plan, std::int64_t b, std::int64_t h, float* scratch) {
-  const std::int64_t H = a.qkv.shape[3], step = 3 * H * a.qkv.row_stride, out_step = H * a.out.row_stride;
+  const AttentionSizes s = sizes_of(a);
   const ForwardScratch w = forward_scratch(plan, scratch);
-  transpose_rows({packed_row<float>(a.qkv, b, 0, key, h), step}, static_cast<float>(a.scale), w.kt, plan);
-  const ConstRows v = whole_vectors({packed_row<float>(a.qkv, b, 0, value, h), step}, w.v, plan);
-  float* lse = a.lse ? a.lse.row<float>(b * H + h) : nullptr;
-  for (std::int64_t i = 0; i < plan.T; i += plan.rows) {
-    const std::int64_t rows = std::min(plan.rows, plan.T - i);
-    const Rows target{token_row<float>(a.out, b, i, h), out_step};
+  transpose_rows(input(head_of(a.k, s, b, h)), static_cast<float>(a.scale), w.kt, plan);
+  const ConstRows v = whole_vectors(input(head_of(a.v, s, b, h)), plan.T, w.v, plan);
+  const Rows q = head_of(a.q, s, b, h), all = head_of(a.out, s, b, h);
+  float* lse = a.lse ? a.lse.row<float>(b * s.H + h) : nullptr;
+  for (std::int64_t i = 0; i < plan.Tq; i += plan.rows) {
+    const std::int64_t rows = std::min(plan.rows, plan.Tq - i);
+    const Rows target{all.at + i * all.row, all.row};
     const Rows out = plan.in_place ? target : Rows{w.out, plan.dp};
-    multiply({.a = packed_row<float>(a.qkv, b, i, query, h),
-              .a_row = step,
+    multiply({.a = q.at + i * q.row,
+              .a_row = q.row,
               .a_k = 1,
               .b = w.kt,
               .b_row = plan.tp,
@@ -204,7 +212,8 @@ void add_transposed(const float* p, ConstRows rows, std::int64_t count, const Ro
 // One block of queries [i, i + rows): adds to dk and dv, writes dq.
 void backward_block(const AttentionBackward& a, const Plan& plan, const BackwardScratch& w, const Head& head,
                     std::int64_t b, std::int64_t h, std::int64_t i) {
-  const std::int64_t H = a.qkv.shape[3], tp = plan.tp, rows = std::min(plan.rows, plan.T - i);
+  const AttentionSizes s = sizes_of(a);
+  const std::int64_t tp = plan.tp, rows = std::min(plan.rows, plan.Tq - i);
   const ConstRows q{head.q.at + i * head.q.row, head.q.row}, dout{head.dout.at + i * head.dout.row, head.dout.row};
   const auto scores = [&](const ConstRows& x, const float* yt, float* to) {  // (rows, tp) = x y^T
     multiply({.a = x.at,
@@ -220,8 +229,8 @@ void backward_block(const AttentionBackward& a, const Plan& plan, const Backward
   };
   scores(q, w.kt, w.p);
   scores(dout, w.vt, w.ds);
-  score_gradients(w.p, w.ds, dout, {token_row<float>(a.out, b, i, h), H * a.out.row_stride},
-                  a.lse.row<float>(b * H + h) + i, rows, static_cast<float>(a.scale), plan);
+  score_gradients(w.p, w.ds, dout, {head_row<float>(a.out, s, b, i, h), a.out.row_stride},
+                  a.lse.row<float>(b * s.H + h) + i, rows, static_cast<float>(a.scale), plan);
   add_transposed(w.p, dout, rows, head.dv, i > 0, plan);
   add_transposed(w.ds, q, rows, head.dk, i > 0, plan);
   multiply({.a = w.ds,
@@ -237,48 +246,46 @@ void backward_block(const AttentionBackward& a, const Plan& plan, const Backward
 }
 
 void backward_head(const AttentionBackward& a, const Plan& plan, std::int64_t b, std::int64_t h, float* scratch) {
-  const std::int64_t H = a.qkv.shape[3];
+  const AttentionSizes s = sizes_of(a);
   const BackwardScratch w = backward_scratch(plan, scratch);
-  const auto rows = [&](Part part) {
-    return ConstRows{packed_row<float>(a.qkv, b, 0, part, h), 3 * H * a.qkv.row_stride};
-  };
-  const auto gradient = [&](Part part) {
-    return Rows{packed_row<float>(a.dqkv, b, 0, part, h), 3 * H * a.dqkv.row_stride};
-  };
-  const auto target = [&](Part part, float* own) { return plan.in_place ? gradient(part) : Rows{own, plan.dp}; };
-  transpose_rows(rows(key), static_cast<float>(a.scale), w.kt, plan);
-  transpose_rows(rows(value), 1.0f, w.vt, plan);
-  const Head head{.q = whole_vectors(rows(query), w.q, plan),
-                  .k = whole_vectors(rows(key), w.k, plan),
-                  .dout = whole_vectors({token_row<float>(a.dout, b, 0, h), H * a.dout.row_stride}, w.dout, plan),
-                  .dq = target(query, w.dq),
-                  .dk = target(key, w.dk),
-                  .dv = target(value, w.dv)};
-  for (std::int64_t i = 0; i < plan.T; i += plan.rows) backward_block(a, plan, w, head, b, h, i);
-  put_back(w.dq, gradient(query), plan.T, plan);
-  put_back(w.dk, gradient(key), plan.T, plan);
-  put_back(w.dv, gradient(value), plan.T, plan);
+  const auto rows = [&](const View& x) { return input(head_of(x, s, b, h)); };
+  const auto gradient = [&](const View& x) { return head_of(x, s, b, h); };
+  const auto target = [&](const View& x, float* own) { return plan.in_place ? gradient(x) : Rows{own, plan.dp}; };
+  transpose_rows(rows(a.k), static_cast<float>(a.scale), w.kt, plan);
+  transpose_rows(rows(a.v), 1.0f, w.vt, plan);
+  const Head head{.q = whole_vectors(rows(a.q), plan.Tq, w.q, plan),
+                  .k = whole_vectors(rows(a.k), plan.T, w.k, plan),
+                  .dout = whole_vectors(rows(a.dout), plan.Tq, w.dout, plan),
+                  .dq = target(a.dq, w.dq),
+                  .dk = target(a.dk, w.dk),
+                  .dv = target(a.dv, w.dv)};
+  for (std::int64_t i = 0; i < plan.Tq; i += plan.rows) backward_block(a, plan, w, head, b, h, i);
+  put_back(w.dq, gradient(a.dq), plan.Tq, plan);
+  put_back(w.dk, gradient(a.dk), plan.T, plan);
+  put_back(w.dv, gradient(a.dv), plan.T, plan);
 }
 
 }  // namespace
 
 std::size_t forward_fast_workspace(const Device& device, const AttentionForward& a) {
-  return static_cast<std::size_t>(workers_of(device, a.qkv) * forward_floats(plan_of(a.qkv))) * sizeof(float);
+  return static_cast<std::size_t>(workers_of(device, sizes_of(a)) * forward_floats(plan_of(a))) * sizeof(float);
 }
 std::size_t backward_fast_workspace(const Device& device, const AttentionBackward& a) {
-  return static_cast<std::size_t>(workers_of(device, a.qkv) * backward_floats(plan_of(a.qkv))) * sizeof(float);
+  const auto own = static_cast<std::size_t>(workers_of(device, sizes_of(a)) * backward_floats(plan_of(a)));
+  return std::max(own * sizeof(float), sum_bias_workspace(device, a));
 }
 
 void forward_fast(Stream& stream, const AttentionForward& a, void* scratch) {
-  const Plan plan = plan_of(a.qkv);
-  for_each_head<float>(stream.device(), a.qkv, scratch, forward_floats(plan),
+  const Plan plan = plan_of(a);
+  for_each_head<float>(stream.device(), sizes_of(a), scratch, forward_floats(plan),
                        [&](std::int64_t b, std::int64_t h, float* own) { forward_head(a, plan, b, h, own); });
 }
 
 void backward_fast(Stream& stream, const AttentionBackward& a, void* scratch) {
-  const Plan plan = plan_of(a.qkv);
-  for_each_head<float>(stream.device(), a.qkv, scratch, backward_floats(plan),
+  const Plan plan = plan_of(a);
+  for_each_head<float>(stream.device(), sizes_of(a), scratch, backward_floats(plan),
                        [&](std::int64_t b, std::int64_t h, float* own) { backward_head(a, plan, b, h, own); });
+  sum_bias(stream, a, scratch);
 }
 
 }  // namespace kernels::cpu

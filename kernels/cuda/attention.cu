@@ -1,4 +1,6 @@
-// Attention on CUDA, f32 and bf16, any length and any head of up to 256 elements: the one to read first.
+// Attention on CUDA, f32 and bf16, any length and any head of up to 256 elements: the one to read first. Others stand
+// before it for bf16: attention_short*.cu, up to 264 tokens, a block a head, and attention_flash*.cu, any length, both
+// on tensor cores; behind it cuDNN, where it is built in, attention_cudnn.cpp.
 //
 // forward   one warp a query, 4 queries a block of 128 threads. Keys come in chunks of 32, one a lane: the lane makes
 //           its score, and the warp a running maximum and sum (online softmax: what was summed before is scaled down
@@ -20,11 +22,9 @@ constexpr int warps = 4;  // a block
 constexpr int widest_head = 256;
 constexpr int held = widest_head / lanes;  // elements of a row of D that one lane owns
 
-enum { query, key, value };
-
 struct Heads {
-  int T, H, D;
-  long long warps_needed;  // B H T
+  int Tq, T, H, D;
+  long long warps_needed;  // one a token: B H Tq, or B H T
   float scale;
 };
 
@@ -32,20 +32,20 @@ struct Heads {
 struct Token {
   int b, h, t;
 };
-__device__ inline Token token_of(const Heads& s, long long warp) {
-  const int t = static_cast<int>(warp % s.T), bh = static_cast<int>(warp / s.T);
+__device__ inline Token token_of(const Heads& s, int tokens, long long warp) {
+  const int t = static_cast<int>(warp % tokens), bh = static_cast<int>(warp / tokens);
   return {bh / s.H, bh % s.H, t};
 }
 __device__ inline long long my_warp() { return static_cast<long long>(blockIdx.x) * warps + threadIdx.x / lanes; }
 
-/// Rows of D elements in (B, T, 3, H, D) and (B, T, H, D), and the row of T statistics in (B, H, T).
+/// The D elements of the warp's head in row t of its sample, of Tq rows or of T; and the row of Tq statistics.
 template <class T>
-__device__ T* packed_row(const Matrix<T>& qkv, const Heads& s, const Token& p, int t, int which) {
-  return qkv[((static_cast<long long>(p.b) * s.T + t) * 3 + which) * s.H + p.h];
+__device__ T* query_row(const Matrix<T>& x, const Heads& s, const Token& p, int t) {
+  return x[static_cast<long long>(p.b) * s.Tq + t] + p.h * s.D;
 }
 template <class T>
-__device__ T* token_row(const Matrix<T>& tokens, const Heads& s, const Token& p, int t) {
-  return tokens[(static_cast<long long>(p.b) * s.T + t) * s.H + p.h];
+__device__ T* key_row(const Matrix<T>& x, const Heads& s, const Token& p, int t) {
+  return x[static_cast<long long>(p.b) * s.T + t] + p.h * s.D;
 }
 template <class T>
 __device__ T* head_row(const Matrix<T>& statistics, const Heads& s, const Token& p) {
@@ -79,18 +79,18 @@ __device__ void write_row(float factor, const float (&owned)[held], int D, T* ro
 }
 
 template <class T>
-__global__ void __launch_bounds__(warps* lanes)
-    forward_kernel(Heads s, Matrix<const T> qkv, Matrix<T> out, Matrix<float> lse) {
+__global__ void __launch_bounds__(warps* lanes) forward_kernel(Heads s, Matrix<const T> q_rows, Matrix<const T> k,
+                                                               Matrix<const T> v, Matrix<T> out, Matrix<float> lse) {
   const int lane = threadIdx.x % lanes;
   if (my_warp() >= s.warps_needed) return;
-  const Token p = token_of(s, my_warp());
-  const T* q = packed_row(qkv, s, p, p.t, query);
+  const Token p = token_of(s, s.Tq, my_warp());
+  const T* q = query_row(q_rows, s, p, p.t);
   auto weights = shared<float, warps * lanes, 0>() + threadIdx.x / lanes * lanes;  // (32), this warp's
 
   float most = -INFINITY, sum = 0, owned[held] = {};
   for (int first = 0; first < s.T; first += lanes) {
     const int j = first + lane;
-    const float score = j < s.T ? s.scale * dot(q, packed_row(qkv, s, p, j, key), s.D) : -INFINITY;
+    const float score = j < s.T ? s.scale * dot(q, key_row(k, s, p, j), s.D) : -INFINITY;
     const float peak = fmaxf(most, warp_max(score));
     const float probability = expf(score - peak), keep = expf(most - peak);  // 0 beyond T; 0 at first
     weights[lane] = probability;
@@ -100,21 +100,21 @@ __global__ void __launch_bounds__(warps* lanes)
     for (int n = 0; n < held; ++n) owned[n] *= keep;
     for (int i = 0; i < min(lanes, s.T - first); ++i) {
       const float weight = weights[i];
-      add_row(weight, packed_row(qkv, s, p, first + i, value), s.D, owned);
+      add_row(weight, key_row(v, s, p, first + i), s.D, owned);
     }
     __syncwarp();  // before the next chunk overwrites the weights
     most = peak;
   }
-  write_row(1 / sum, owned, s.D, token_row(out, s, p, p.t));
+  write_row(1 / sum, owned, s.D, query_row(out, s, p, p.t));
   if (lse.data && lane == 0) head_row(lse, s, p)[p.t] = most + logf(sum);
 }
 
 template <class T>
 struct BackwardPointers {
-  Matrix<const T> qkv, out, dout;
+  Matrix<const T> q, k, v, out, dout;
   Matrix<const float> lse;
-  Matrix<T> dqkv;
-  float* delta;  // (B, H, T), written by the first kernel
+  Matrix<T> dq, dk, dv;
+  float* delta;  // (B, H, Tq), written by the first kernel
 };
 
 /// dq = scale * sum over j of ds[j] k[j]
@@ -122,25 +122,25 @@ template <class T>
 __global__ void __launch_bounds__(warps* lanes) query_kernel(Heads s, BackwardPointers<T> a) {
   const int lane = threadIdx.x % lanes;
   if (my_warp() >= s.warps_needed) return;
-  const Token p = token_of(s, my_warp());
-  const T *q = packed_row(a.qkv, s, p, p.t, query), *dout = token_row(a.dout, s, p, p.t);
+  const Token p = token_of(s, s.Tq, my_warp());
+  const T *q = query_row(a.q, s, p, p.t), *dout = query_row(a.dout, s, p, p.t);
   auto ds = shared<float, warps * lanes, 0>() + threadIdx.x / lanes * lanes;  // (32), this warp's
 
-  const float lse = head_row(a.lse, s, p)[p.t], delta = dot(dout, token_row(a.out, s, p, p.t), s.D);
+  const float lse = head_row(a.lse, s, p)[p.t], delta = dot(dout, query_row(a.out, s, p, p.t), s.D);
   if (lane == 0) a.delta[my_warp()] = delta;
   float owned[held] = {};
   for (int first = 0; first < s.T; first += lanes) {
     const int j = min(first + lane, s.T - 1);
-    const float probability = expf(s.scale * dot(q, packed_row(a.qkv, s, p, j, key), s.D) - lse);
-    ds[lane] = probability * (dot(dout, packed_row(a.qkv, s, p, j, value), s.D) - delta);
+    const float probability = expf(s.scale * dot(q, key_row(a.k, s, p, j), s.D) - lse);
+    ds[lane] = probability * (dot(dout, key_row(a.v, s, p, j), s.D) - delta);
     __syncwarp();
     for (int i = 0; i < min(lanes, s.T - first); ++i) {
       const float weight = ds[i];
-      add_row(weight, packed_row(a.qkv, s, p, first + i, key), s.D, owned);
+      add_row(weight, key_row(a.k, s, p, first + i), s.D, owned);
     }
     __syncwarp();
   }
-  write_row(s.scale, owned, s.D, packed_row(a.dqkv, s, p, p.t, query));
+  write_row(s.scale, owned, s.D, query_row(a.dq, s, p, p.t));
 }
 
 /// dk = scale * sum over i of ds[i] q[i],   dv = sum over i of p[i] dout[i]
@@ -148,82 +148,107 @@ template <class T>
 __global__ void __launch_bounds__(warps* lanes) key_kernel(Heads s, BackwardPointers<T> a) {
   const int lane = threadIdx.x % lanes;
   if (my_warp() >= s.warps_needed) return;
-  const Token p = token_of(s, my_warp());
-  const T *k = packed_row(a.qkv, s, p, p.t, key), *v = packed_row(a.qkv, s, p, p.t, value);
-  const float* deltas = a.delta + (my_warp() - p.t);                               // of this head
+  const Token p = token_of(s, s.T, my_warp());
+  const T *k = key_row(a.k, s, p, p.t), *v = key_row(a.v, s, p, p.t);
+  const float* deltas = a.delta + (static_cast<long long>(p.b) * s.H + p.h) * s.Tq;
   auto ds = shared<float, warps * lanes, 0>() + threadIdx.x / lanes * lanes;       // (32), this warp's
   auto weights = shared<float, warps * lanes, 1>() + threadIdx.x / lanes * lanes;  // (32)
 
   float dk[held] = {}, dv[held] = {};
-  for (int first = 0; first < s.T; first += lanes) {
-    const int i = min(first + lane, s.T - 1);
-    const float probability = expf(s.scale * dot(packed_row(a.qkv, s, p, i, query), k, s.D) - head_row(a.lse, s, p)[i]);
+  for (int first = 0; first < s.Tq; first += lanes) {
+    const int i = min(first + lane, s.Tq - 1);
+    const float probability = expf(s.scale * dot(query_row(a.q, s, p, i), k, s.D) - head_row(a.lse, s, p)[i]);
     weights[lane] = probability;
-    ds[lane] = probability * (dot(token_row(a.dout, s, p, i), v, s.D) - deltas[i]);
+    ds[lane] = probability * (dot(query_row(a.dout, s, p, i), v, s.D) - deltas[i]);
     __syncwarp();
-    for (int n = 0; n < min(lanes, s.T - first); ++n) {
+    for (int n = 0; n < min(lanes, s.Tq - first); ++n) {
       const float slope = ds[n], weight = weights[n];
-      add_row(slope, packed_row(a.qkv, s, p, first + n, query), s.D, dk);
-      add_row(weight, token_row(a.dout, s, p, first + n), s.D, dv);
+      add_row(slope, query_row(a.q, s, p, first + n), s.D, dk);
+      add_row(weight, query_row(a.dout, s, p, first + n), s.D, dv);
     }
     __syncwarp();
   }
-  write_row(s.scale, dk, s.D, packed_row(a.dqkv, s, p, p.t, key));
-  write_row(1.0f, dv, s.D, packed_row(a.dqkv, s, p, p.t, value));
+  write_row(s.scale, dk, s.D, key_row(a.dk, s, p, p.t));
+  write_row(1.0f, dv, s.D, key_row(a.dv, s, p, p.t));
 }
 
-Heads heads_of(const View& qkv, double scale) {
-  const Shape& q = qkv.shape;
-  return {.T = static_cast<int>(q[1]),
-          .H = static_cast<int>(q[3]),
-          .D = static_cast<int>(q[4]),
-          .warps_needed = q[0] * q[3] * q[1],
-          .scale = static_cast<float>(scale)};
+template <class Args>
+Heads heads_of(const Args& a, bool by_key) {
+  const AttentionSizes s = sizes_of(a);
+  return {.Tq = static_cast<int>(s.Tq),
+          .T = static_cast<int>(s.T),
+          .H = static_cast<int>(s.H),
+          .D = static_cast<int>(s.D),
+          .warps_needed = s.B * s.H * (by_key ? s.T : s.Tq),
+          .scale = static_cast<float>(a.scale)};
 }
 
 Grid grid_of(const Heads& s) { return {blocks_for(s.warps_needed, warps), warps * lanes}; }
 
 void forward_run(Stream& stream, const AttentionForward& a, void*) {
-  const Heads s = heads_of(a.qkv, a.scale);
-  visit(a.qkv.dtype, [&]<class T>(T) {
-    run_kernel(stream, grid_of(s), forward_kernel<T>, s, matrix<const T>(a.qkv), matrix<T>(a.out),
-               matrix<float>(a.lse));
+  const Heads s = heads_of(a, false);
+  visit(a.q.dtype, [&]<class T>(T) {
+    run_kernel(stream, grid_of(s), forward_kernel<T>, s, matrix<const T>(a.q), matrix<const T>(a.k),
+               matrix<const T>(a.v), matrix<T>(a.out), matrix<float>(a.lse));
   });
+}
+
+std::size_t delta_bytes(const AttentionBackward& a) {
+  return (static_cast<std::size_t>(a.lse.shape.count()) * sizeof(float) + 511) / 512 * 512;
 }
 
 void backward_run(Stream& stream, const AttentionBackward& a, void* scratch) {
-  const Heads s = heads_of(a.qkv, a.scale);
-  visit(a.qkv.dtype, [&]<class T>(T) {
-    const BackwardPointers<T> p{.qkv = matrix<const T>(a.qkv),
+  const Heads by_query = heads_of(a, false), by_key = heads_of(a, true);
+  visit(a.q.dtype, [&]<class T>(T) {
+    const BackwardPointers<T> p{.q = matrix<const T>(a.q),
+                                .k = matrix<const T>(a.k),
+                                .v = matrix<const T>(a.v),
                                 .out = matrix<const T>(a.out),
                                 .dout = matrix<const T>(a.dout),
                                 .lse = matrix<const float>(a.lse),
-                                .dqkv = matrix<T>(a.dqkv),
+                                .dq = matrix<T>(a.dq),
+                                .dk = matrix<T>(a.dk),
+                                .dv = matrix<T>(a.dv),
                                 .delta = static_cast<float*>(scratch)};
-    run_kernel(stream, grid_of(s), query_kernel<T>, s, p);
-    run_kernel(stream, grid_of(s), key_kernel<T>, s, p);
+    run_kernel(stream, grid_of(by_query), query_kernel<T>, by_query, p);
+    run_kernel(stream, grid_of(by_key), key_kernel<T>, by_key, p);
   });
+  sum_bias(stream, a, static_cast<std::byte*>(scratch) + delta_bytes(a));
 }
 
-std::size_t backward_workspace(const Device&, const AttentionBackward& a) {
-  return static_cast<std::size_t>(a.lse.shape.count()) * sizeof(float);
+std::size_t backward_workspace(const Device& device, const AttentionBackward& a) {
+  return delta_bytes(a) + sum_bias_workspace(device, a);
 }
 
 template <class Args>
 const char* refuses(const Device&, const Args& a) {
-  if (a.qkv.cols() > widest_head) return "this row has heads of up to 256 elements";
-  return not_f32_or_bf16(a.qkv);
+  if (sizes_of(a).D > widest_head) return "this row has heads of up to 256 elements";
+  return not_f32_or_bf16(a.q);
 }
 
-constexpr Variant<AttentionForward> forward_rows[] = {
-    {.name = "naive", .refuses = refuses<AttentionForward>, .run = forward_run}};
-constexpr Variant<AttentionBackward> backward_rows[] = {
-    {.name = "naive", .refuses = refuses<AttentionBackward>, .workspace = backward_workspace, .run = backward_run}};
-
 }  // namespace
+
+// cuDNN's row comes last, so that it is taken by name alone: it has not run on a GPU yet. simt never has it.
+const Variant<AttentionForward> attention_forward_rows[] = {
+    row<struct Short, AttentionForward>(),
+    row<struct Flash, AttentionForward>(),
+    {.name = "naive", .refuses = refuses<AttentionForward>, .run = forward_run},
+#ifdef MAE_WITH_CUDNN
+    row<struct Cudnn, AttentionForward>(),
+#endif
+};
+const Variant<AttentionBackward> attention_backward_rows[] = {
+    row<struct Short, AttentionBackward>(),
+    row<struct Flash, AttentionBackward>(),
+    {.name = "naive", .refuses = refuses<AttentionBackward>, .workspace = backward_workspace, .run = backward_run},
+#ifdef MAE_WITH_CUDNN
+    row<struct Cudnn, AttentionBackward>(),
+#endif
+};
+
 }  // namespace kernels::MAE_GPU
 
 namespace kernels {
-const Rows<AttentionForward> AttentionForward::MAE_GPU{MAE_GPU::forward_rows};
-const Rows<AttentionBackward> AttentionBackward::MAE_GPU{MAE_GPU::backward_rows};
+const Rows<AttentionForward> AttentionForward::MAE_GPU{MAE_GPU::attention_forward_rows};
+const Rows<AttentionBackward> AttentionBackward::MAE_GPU{MAE_GPU::attention_backward_rows};
 }  // namespace kernels
