@@ -4,6 +4,7 @@
 
 #include "kernels/core/build.h"
 #include "kernels/cpu/widened.h"
+#include "kernels/matmul_passes.h"
 
 namespace kernels::cpu {
 namespace {
@@ -30,7 +31,7 @@ void row(const MatMul& s, std::int64_t m) {
   }
 }
 
-void reference(Stream&, const MatMul& s, void*) {
+void multiply_reference(const MatMul& s) {
   visit_floating(s.a.dtype, [&]<class T>(T) {
     if (s.out.dtype == s.a.dtype) {
       parallel_for(
@@ -40,6 +41,23 @@ void reference(Stream&, const MatMul& s, void*) {
           s.m(), [&](std::int64_t m) { row<T, Statistics<T>>(s, m); }, worth_threads(s));
     }
   });
+}
+
+void reference(Stream& stream, const MatMul& s, void* scratch) {
+  multiply_reference(product_of(s));
+  run_passes(stream, s, scratch, "reference");
+}
+
+// ---- the table: fast products, and what follows them in a second pass over out
+
+template <void (*product)(Stream&, const MatMul&, void*)>
+void with_passes(Stream& stream, const MatMul& s, void* scratch) {
+  product(stream, product_of(s), scratch);
+  run_passes(stream, s, scratch);
+}
+
+std::size_t tiled_or_passes_workspace(const Device& device, const MatMul& s) {
+  return std::max(tiled_workspace(device, s), passes_workspace(device, s));
 }
 
 const char* openblas_refuses(const Device&, const MatMul& s) {
@@ -59,8 +77,15 @@ const char* tiled_refuses(const Device& device, const MatMul& s) {
 }
 
 constexpr Variant<MatMul> rows[] = {
-    {.name = "tiled", .refuses = tiled_refuses, .workspace = tiled_workspace, .run = matmul_tiled},
-    {.name = "openblas", .refuses = openblas_refuses, .run = matmul_openblas, .vendor = true},
+    {.name = "tiled",
+     .refuses = tiled_refuses,
+     .workspace = tiled_or_passes_workspace,
+     .run = with_passes<matmul_tiled>},
+    {.name = "openblas",
+     .refuses = openblas_refuses,
+     .workspace = passes_workspace,
+     .run = with_passes<matmul_openblas>,
+     .vendor = true},
     widened<MatMul>,
     {.name = "reference", .refuses = nullptr, .run = reference},
 };

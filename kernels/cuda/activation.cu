@@ -1,15 +1,13 @@
 // Exact GELU on CUDA, f32 and bf16.
 //
-// One thread a pack of 16 bytes, or of one element where the rows do not allow it: sheet.cuh. Phi by erfc, not 1 + erf,
-// which cancels for negative x. Bytes: inputs read once, output written once: the least possible.
+// One thread a pack of 16 bytes, or of one element where the rows do not allow it: sheet.cuh. The formula: gelu.cuh.
+// Bytes: inputs read once, output written once: the least possible.
 #include "kernels/activation.h"
+#include "kernels/cuda/gelu.cuh"
 #include "kernels/cuda/sheet.cuh"
 
 namespace kernels::MAE_GPU {
 namespace {
-
-__device__ float cumulative(float x) { return 0.5f * erfcf(-x * 0.70710678f); }
-__device__ float density(float x) { return 0.39894228f * expf(-0.5f * x * x); }
 
 template <class T, int N>
 __global__ void __launch_bounds__(sheet_threads) forward_kernel(Sheet sheet, Matrix<const T> x, Matrix<T> y) {
@@ -31,7 +29,7 @@ __global__ void __launch_bounds__(sheet_threads)
   load<T, N>(at(x, spot), values);
   load<T, N>(at(dy, spot), gradient);
 #pragma unroll
-  for (int i = 0; i < N; ++i) gradient[i] *= cumulative(values[i]) + values[i] * density(values[i]);
+  for (int i = 0; i < N; ++i) gradient[i] *= gelu_slope(values[i]);
   store<T, N>(at(dx, spot), gradient);
 }
 
@@ -69,12 +67,16 @@ const char* refuses(const Device&, const Args& a) {
   return not_f32_or_bf16(a.x);
 }
 
-constexpr Variant<GeluForward> forward_rows[] = {
-    {.name = "packs", .refuses = refuses<GeluForward>, .run = forward_run}};
-constexpr Variant<GeluBackward> backward_rows[] = {
-    {.name = "packs", .refuses = refuses<GeluBackward>, .run = backward_run}};
-
 }  // namespace
+
+// best first; outside of the unnamed namespace, so that a row of another file can stand here
+const Variant<GeluForward> forward_rows[] = {
+    {.name = "packs", .refuses = refuses<GeluForward>, .run = forward_run},
+};
+const Variant<GeluBackward> backward_rows[] = {
+    {.name = "packs", .refuses = refuses<GeluBackward>, .run = backward_run},
+};
+
 }  // namespace kernels::MAE_GPU
 
 namespace kernels {

@@ -4,6 +4,8 @@
 //            for out^T = b^T a^T: our b is its first operand, our a its second.
 // one pass   bias, residual and the sum with what was there are part of the product: its bias epilogue, its C.
 // precision  sums in f32. f32 operands stay f32; TF32, which keeps 10 bits of their fractions, is a row of its own.
+// GELU       behind the product, by our own kernels, and column sums too: the library's own GELU is the approximation
+//            by tanh, which is not this one.
 // bits       partial sums of a split K are added in f32 in an order of their own, never by atomics: the same bits on
 //            every run of one algorithm. Which one, is chosen by timing before the first step, and kept (choices.h).
 #include "kernels/cuda/cublaslt.h"
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "kernels/core/choices.h"
+#include "kernels/matmul_passes.h"
 
 namespace kernels::cuda {
 namespace {
@@ -191,7 +194,8 @@ std::optional<cublasLtMatmulAlgo_t> algorithm_of(const std::string& text) {
   return words && text_of(algorithm) == text ? std::optional(algorithm) : std::nullopt;
 }
 
-void run_as(Stream& stream, const MatMul& s, void* scratch, cublasComputeType_t compute) {
+void run_as(Stream& stream, const MatMul& all, void* scratch, cublasComputeType_t compute) {
+  const MatMul s = product_of(all);
   const Product product(stream.device(), s, compute, scratch);
   const std::string key = key_of(stream.device(), s, compute);
   auto choice = find_choice(key);
@@ -199,6 +203,7 @@ void run_as(Stream& stream, const MatMul& s, void* scratch, cublasComputeType_t 
   const auto algorithm = algorithm_of(*choice);
   const bool good = algorithm && product.takes(*algorithm);  // it may come from a checkpoint
   product.run(stream, good ? *algorithm : product.algorithms(1).front());
+  run_passes(stream, all, scratch);
 }
 
 /// Milliseconds of three runs, the best of three times; of a graph, because a small product runs faster than the host
@@ -224,7 +229,8 @@ std::optional<double> time_of(Stream& stream, const Product& product, const cubl
   return best;
 }
 
-void tune_as(Stream& stream, const MatMul& s, void* scratch, cublasComputeType_t compute) {
+void tune_as(Stream& stream, const MatMul& all, void* scratch, cublasComputeType_t compute) {
+  const MatMul s = product_of(all);
   const std::string key = key_of(stream.device(), s, compute);
   if (find_choice(key)) return;
   const Product product(stream.device(), s, compute, scratch);
@@ -252,7 +258,9 @@ const char* cublaslt_tf32_refuses(const Device& device, const MatMul& s) {
   return s.a.dtype == DType::f32 ? cublaslt_refuses(device, s) : "TF32 is for f32";
 }
 
-std::size_t cublaslt_workspace(const Device&, const MatMul&) { return workspace_bytes; }
+std::size_t cublaslt_workspace(const Device& device, const MatMul& s) {
+  return std::max(workspace_bytes, passes_workspace(device, s));
+}
 
 void cublaslt(Stream& stream, const MatMul& s, void* scratch) { run_as(stream, s, scratch, CUBLAS_COMPUTE_32F); }
 void cublaslt_tf32(Stream& stream, const MatMul& s, void* scratch) {

@@ -10,6 +10,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/cublaslt.h"
 #include "kernels/matmul.h"
+#include "kernels/matmul_passes.h"
 
 namespace kernels::MAE_GPU {
 namespace {
@@ -119,34 +120,43 @@ void run_typed(Stream& stream, const MatMul& s) {
   run_kernel(stream, {row_tiles * column_tiles, threads}, matmul_kernel<T, Out>, p);
 }
 
-void run(Stream& stream, const MatMul& s, void*) {
+void product(Stream& stream, const MatMul& s) {
   if (s.a.dtype == DType::f32) return run_typed<float, float>(stream, s);
   s.out.dtype == DType::f32 ? run_typed<bf16, float>(stream, s) : run_typed<bf16, bf16>(stream, s);
 }
 
-constexpr Variant<MatMul> tiled{
-    .name = "tiled", .refuses = [](const Device&, const MatMul& s) { return not_f32_or_bf16(s.a); }, .run = run};
+void run(Stream& stream, const MatMul& s, void* scratch) {
+  product(stream, product_of(s));
+  run_passes(stream, s, scratch);
+}
 
-#ifdef __CUDACC__
-constexpr Variant<MatMul> rows[] = {{.name = "cublaslt",
-                                     .refuses = cublaslt_refuses,
-                                     .workspace = cublaslt_workspace,
-                                     .run = cublaslt,
-                                     .vendor = true,
-                                     .tune = tune_cublaslt},
-                                    tiled,
-                                    {.name = "cublaslt_tf32",
-                                     .refuses = cublaslt_tf32_refuses,
-                                     .workspace = cublaslt_workspace,
-                                     .run = cublaslt_tf32,
-                                     .vendor = true,
-                                     .reduced_precision = true,
-                                     .tune = tune_cublaslt_tf32}};
-#else  // simt has no libraries
-constexpr Variant<MatMul> rows[] = {tiled};
-#endif
+constexpr Variant<MatMul> tiled{.name = "tiled",
+                                .refuses = [](const Device&, const MatMul& s) { return not_f32_or_bf16(s.a); },
+                                .workspace = passes_workspace,
+                                .run = run};
 
 }  // namespace
+
+#ifdef __CUDACC__
+const Variant<MatMul> rows[] = {{.name = "cublaslt",
+                                 .refuses = cublaslt_refuses,
+                                 .workspace = cublaslt_workspace,
+                                 .run = cublaslt,
+                                 .vendor = true,
+                                 .tune = tune_cublaslt},
+                                row<struct Mma, MatMul>(),
+                                tiled,
+                                {.name = "cublaslt_tf32",
+                                 .refuses = cublaslt_tf32_refuses,
+                                 .workspace = cublaslt_workspace,
+                                 .run = cublaslt_tf32,
+                                 .vendor = true,
+                                 .reduced_precision = true,
+                                 .tune = tune_cublaslt_tf32}};
+#else  // simt has no libraries
+const Variant<MatMul> rows[] = {row<struct Mma, MatMul>(), tiled};
+#endif
+
 }  // namespace kernels::MAE_GPU
 
 namespace kernels {

@@ -1,4 +1,7 @@
 #include "kernels/cases/matmul.h"
+
+#include <cmath>
+
 #include "kernels/core/build.h"
 
 #include "kernels/cpu/parallel.h"
@@ -41,6 +44,96 @@ TEST_CASE("matmul refuses what does not fit") {
   wrong = good;
   wrong.out.dtype = wrong.residual.dtype = DType::f64;
   CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("out must have the dtype of a"));
+}
+
+TEST_CASE("matmul takes GELU, its slope and column sums with it") {
+  double a[] = {1, 2}, b[] = {3, -1}, bias[] = {0.5, 0.25}, out[4], pre[4], sums[] = {10, 20};
+  Stream stream(devices().front());
+  MatMul s{.a = view_of(a, DType::f64, {2, 1}),
+           .b = view_of(b, DType::f64, {1, 2}),
+           .bias = view_of(bias, DType::f64, {2}),
+           .out = view_of(out, DType::f64, {2, 2}),
+           .pre = view_of(pre, DType::f64, {2, 2}),
+           .column_sum = view_of(sums, DType::f64, {2}),
+           .activation = Activation::gelu};
+  launch(stream, s, "reference");
+  const double expected[] = {3.5, -0.75, 6.5, -1.75};
+  for (int i = 0; i < 4; ++i) {
+    const double x = expected[i];
+    CHECK(pre[i] == x);
+    CHECK(out[i] == Approx(x * (1 + std::erf(x / std::sqrt(2.0))) / 2).epsilon(1e-14));
+  }
+  CHECK(sums[0] == out[0] + out[2]);
+  CHECK(sums[1] == out[1] + out[3]);
+  s.activation = Activation::gelu_backward;
+  s.bias = {};
+  s.sum_mode = Write::accumulate;
+  const double before = sums[0];
+  launch(stream, s, "reference");
+  const double product[] = {3, -1, 6, -2}, h = 1e-5;
+  for (int i = 0; i < 4; ++i) {
+    const auto gelu = [](double x) { return x * (1 + std::erf(x / std::sqrt(2.0))) / 2; };
+    CHECK(out[i] == Approx(product[i] * (gelu(pre[i] + h) - gelu(pre[i] - h)) / (2 * h)).margin(1e-9));
+  }
+  CHECK(sums[0] == Approx(before + out[0] + out[2]));
+}
+
+TEST_CASE("matmul refuses epilogues that do not go together") {
+  const auto gelu = Case<MatMul>::make(Dims("M=4 N=6 K=8 GELU=1"), DType::bf16);
+  for (const MatMul& good : gelu) CHECK_NOTHROW(validate(good));
+  MatMul wrong = gelu[1];
+  wrong.residual = wrong.out;
+  CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("an activation takes no residual"));
+  wrong = gelu[0];
+  wrong.pre = wrong.out;
+  CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("pre is for an activation"));
+  wrong = gelu[3];
+  wrong.bias = gelu[0].bias;
+  CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("gelu_backward takes pre and no bias"));
+  wrong = gelu[3];
+  wrong.pre = {};
+  CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("gelu_backward takes pre and no bias"));
+  wrong = gelu[3];
+  wrong.mode = Write::accumulate;
+  CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("neither an activation nor column_sum"));
+  wrong = gelu[0];
+  wrong.column_sum.dtype = DType::bf16;
+  CHECK_THROWS_WITH(validate(wrong), ContainsSubstring("column_sum must be (N)"));
+}
+
+TEST_CASE("matmul=mma plans scratch without addresses, enough for every address, and some 16 MiB at most") {
+  if (!with_cuda && !with_simt) return;
+  const Device h100 = find_device("h100-80");
+  for (const char* shape :
+       {"M=768 N=768 K=12800", "M=512 N=588 K=3200", "M=12608 N=2048 K=512 GELU=1", "M=100 N=70 K=90"}) {
+    for (const MatMul& args : Case<MatMul>::make(Dims(shape), DType::bf16)) {
+      MatMul odd = args;
+      MatMul::fields(odd, [](const char*, View& v, Role) { v.data = v ? reinterpret_cast<void*>(2) : nullptr; });
+      const auto& mma = choose(h100, args, "mma");
+      const std::size_t bytes = mma.workspace(h100, args);
+      CHECK(bytes == mma.workspace(h100, odd));
+      CHECK(bytes <= std::size_t{18} << 20);
+    }
+  }
+  const MatMul weight_gradient = Case<MatMul>::make(Dims("M=768 N=768 K=12800"), DType::bf16)[5];
+  CHECK(choose(h100, weight_gradient, "mma").workspace(h100, weight_gradient) > 0);  // parts of K
+}
+
+TEST_CASE("matmul=mma on a GPU takes the large tile and parts of K, as on a GPU of four multiprocessors") {
+  for (Device device : devices()) {
+    if (device.kind == DeviceKind::cpu) continue;
+    device.multiprocessors = 4;
+    for (const char* shape : {"M=136 N=136 K=520", "M=136 N=24 K=520"}) {
+      for (const MatMul& args : Case<MatMul>::make(Dims(shape), DType::bf16)) {
+        test::Expected<MatMul> expected(args);
+        test::RowReport report;
+        report.reordered.insert(DType::bf16);  // once is enough: the battery has other orders
+        INFO(describe(MatMul::kernel, fields_of(args)) << " on " << device.name);
+        test::check_row(device, args, choose(device, args, "mma"), 0, expected, report);
+        CHECK(report.ran);
+      }
+    }
+  }
 }
 
 #ifdef _OPENMP

@@ -1,0 +1,223 @@
+// Matrix product of bf16 on tensor cores, every layout and size, out bf16 or f32: the row `mma`.
+//
+// grid      a block of 128 threads for each tile of out, 128 x 128 or, where there are few of those, 64 x 64 elements;
+//           where K is long and out is small (gradients of weights), several blocks a tile, each with a part of K.
+// a block   walks over K in steps of 32. Three steps of tiles of a and b lie in dynamic shared memory, 60 KiB for the
+//           large tile: while one is multiplied, cp.async brings the next two. One barrier a step.
+// a warp    a quarter of the tile, 64 x 64 or 32 x 32, as fragments of mma.m16n8k16: 128 or 32 sums a lane. For 16 of
+//           K it loads 8 times 16 x 16 elements (ldmatrix) and multiplies 32 times.
+// end       four lanes swap what they hold, so that each has 8 columns side by side of a row; then bias, GELU, residual
+//           and stores, in packs of 16 bytes. Column sums: over a lane's rows, lanes, warps, then tiles, always in
+//           order.
+// parts     of K: each block stores its sums in scratch as f32, and join_kernel adds the parts in order.
+// sums      f32, in an order that the shape and the GPU decide: the same bits on every run.
+// Bytes: a is read N / 128 times and b M / 128 times, against once; blocks side by side find much of it in L2.
+// Registers (CUDA 13.0, sm_80 / sm_90a): large tile at most 217 / 226, two blocks an SM; small one at most 100 / 108.
+//
+// It equals     for m, n: out[m, n] = sum over k of a[m, k] b[k, n], and what follows it in kernels/matmul.h
+#include <algorithm>
+
+#include "kernels/cuda/matmul_tile.cuh"
+#include "kernels/matmul_passes.h"
+#include "kernels/reduce.h"
+
+namespace kernels::MAE_GPU {
+struct Mma;
+namespace {
+
+template <class K>
+__global__ void __launch_bounds__(threads, 2) mma_kernel(Product p) {
+  auto memory = dynamic_shared<bf16>();  // (stages, tile of a and tile of b)
+  const unsigned tiles = p.row_tiles * p.column_tiles, part = blockIdx.x / tiles, tile = blockIdx.x % tiles;
+  const int row_tile = static_cast<int>(tile / p.column_tiles);
+  const int m = row_tile * K::tile, n = static_cast<int>(tile % p.column_tiles) * K::tile;
+  const int warp = static_cast<int>(threadIdx.x) / lanes;
+  const int warp_m = warp / 2 * K::warp_tile, warp_n = warp % 2 * K::warp_tile;
+
+  const int first = static_cast<int>(part) * p.steps_a_part, last = min(first + p.steps_a_part, p.steps);
+  const auto bring = [&](int s) {
+    if (s < last) {
+      const auto to = memory + s % stages * K::stage;
+      const int k = s * step;
+      copy_tile<K::a_rows, K::a_columns, K::wide>(p.a, K::a_by_rows ? m : k, K::a_by_rows ? k : m, to);
+      copy_tile<K::b_rows, K::b_columns, K::wide>(p.b, K::b_by_rows ? k : n, K::b_by_rows ? n : k, to + K::a_elements);
+    }
+    cp_async_commit();
+  };
+
+  FragmentC sums[K::down][K::across] = {};
+  for (int s = first; s < first + stages - 1; ++s) bring(s);
+  for (int s = first; s < last; ++s) {
+    cp_async_wait<stages - 2>();
+    __syncthreads();  // step s is there, and all warps are through with step s - 1, whose place the next copy takes
+    bring(s + stages - 1);
+    const auto at = memory + s % stages * K::stage;
+    multiply<K>(at, at + K::a_elements, warp_m, warp_n, sums);
+  }
+
+  if (p.parts) store_part<K>(p, part, m + warp_m, n + warp_n, sums);
+  else store_out<K>(p, row_tile, n, warp_m, warp_n, sums);
+}
+
+/// A thread 8 elements of a row of out: adds up the parts of K in order.
+__global__ void __launch_bounds__(256)
+    join_kernel(Epilogue end, const float* parts, int count, long long rows, int columns) {
+  const int packs = (end.N + 7) / 8;
+  const long long i = static_cast<long long>(blockIdx.x) * 256 + threadIdx.x;
+  if (i >= static_cast<long long>(end.M) * packs) return;
+  const int m = static_cast<int>(i / packs), n = static_cast<int>(i % packs) * 8;
+  float x[8] = {};
+  for (int part = 0; part < count; ++part) {
+    float more[8];
+    read8(parts + (part * rows + m) * columns + n, 8, true, more);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) x[j] += more[j];
+  }
+  finish<Activation::none>(end, m, n, x);
+}
+
+// ---- which kernel, and how it is cut --------------------------------------------------------------------------------
+
+bool comes_wide(const View& v) {
+  return reinterpret_cast<std::size_t>(v.data) % 16 == 0 && (v.rows() == 1 || v.row_stride % 8 == 0);
+}
+
+/// Which layers take an activation: the first of an MLP forward, the second backward. Others go by passes, as does what
+/// comes element by element.
+bool fuses(const MatMul& s, bool wide) {
+  if (s.activation == Activation::none && !s.column_sum) return true;
+  const bool a_by_rows = s.a_layout == Layout::plain, b_by_rows = s.b_layout == Layout::plain;
+  if (s.activation == Activation::gelu && (!a_by_rows || b_by_rows)) return false;
+  if (s.activation == Activation::gelu_backward && (!a_by_rows || !b_by_rows)) return false;
+  return wide;
+}
+
+struct Plan {
+  int tile;
+  unsigned row_tiles, column_tiles;
+  int parts, steps_a_part;
+};
+
+Plan plan_of(const Device& device, const MatMul& s, bool wide) {
+  constexpr long long fewest_steps = 8;                       // of a part
+  const long long sms = std::max(4, device.multiprocessors);  // simt has one, and must meet every kernel
+  const long long steps = (s.k() + step - 1) / step, most_parts = std::max(1LL, steps / fewest_steps);
+  const auto tiles = [&](int side) {
+    return static_cast<long long>(blocks_for(s.m(), side)) * blocks_for(s.n(), side);
+  };
+  const bool one_part = s.activation != Activation::none || s.column_sum;
+  const int tile = wide && (one_part || tiles(128) * most_parts >= sms) ? 128 : 64;
+  const long long blocks = sms * (tile == 128 ? 2 : 4);  // that run at once
+  const long long parts = one_part ? 1 : std::clamp(blocks / tiles(tile), 1LL, most_parts);
+  const long long steps_a_part = (steps + parts - 1) / parts;
+  return {.tile = tile,
+          .row_tiles = blocks_for(s.m(), tile),
+          .column_tiles = blocks_for(s.n(), tile),
+          .parts = static_cast<int>((steps + steps_a_part - 1) / steps_a_part),
+          .steps_a_part = static_cast<int>(steps_a_part)};
+}
+
+ColumnSum sums_of(const MatMul& s, const Plan& plan, void* scratch) {
+  return {.x = view_of(scratch, DType::f32, {plan.row_tiles, s.n()}), .out = s.column_sum, .mode = s.sum_mode};
+}
+
+std::size_t column_bytes(const MatMul& s, const Plan& plan) {
+  return (static_cast<std::size_t>(plan.row_tiles * s.n()) * sizeof(float) + 255) / 256 * 256;
+}
+
+std::size_t workspace_of(const Device& device, const MatMul& s, bool wide) {
+  if (!fuses(s, wide)) return std::max(workspace_of(device, product_of(s), wide), passes_workspace(device, s));
+  const Plan plan = plan_of(device, s, wide);
+  if (s.column_sum) {
+    const ColumnSum sums = sums_of(s, plan, nullptr);
+    const auto& row = choose(device, sums);
+    return column_bytes(s, plan) + (row.workspace ? row.workspace(device, sums) : 0);
+  }
+  if (plan.parts == 1) return 0;
+  return static_cast<std::size_t>(plan.parts) * plan.row_tiles * plan.column_tiles * plan.tile * plan.tile *
+         sizeof(float);
+}
+
+/// Addresses are not known where scratch is planned.
+std::size_t workspace(const Device& device, const MatMul& s) {
+  return std::max(workspace_of(device, s, true), workspace_of(device, s, false));
+}
+
+Operand operand(const View& v) {
+  return {.data = v.as<bf16>(),
+          .stride = v.row_stride,
+          .rows = static_cast<int>(v.rows()),
+          .columns = static_cast<int>(v.cols())};
+}
+
+template <class K>
+void start(Stream& stream, const Product& p, int parts) {
+  const Grid grid{.blocks = p.row_tiles * p.column_tiles * static_cast<unsigned>(parts),
+                  .threads = threads,
+                  .shared = stages * K::stage * sizeof(bf16)};
+  run_kernel(stream, grid, mma_kernel<K>, p);
+}
+
+template <Layout a, Layout b>
+void start_layout(Stream& stream, const Product& p, const Plan& plan, bool wide) {
+  if (!wide) return start<Kind<64, a, b, false>>(stream, p, plan.parts);
+  plan.tile == 128 ? start<Kind<128, a, b, true>>(stream, p, plan.parts)
+                   : start<Kind<64, a, b, true>>(stream, p, plan.parts);
+}
+
+void start_any(Stream& stream, const MatMul& s, const Product& p, const Plan& plan, bool wide) {
+  constexpr Layout plain = Layout::plain, transposed = Layout::transposed;
+  if (s.activation == Activation::gelu)
+    return start<Kind<128, plain, transposed, true, Activation::gelu>>(stream, p, 1);
+  if (s.activation == Activation::gelu_backward)
+    return start<Kind<128, plain, plain, true, Activation::gelu_backward>>(stream, p, 1);
+  if (s.a_layout == plain) {
+    s.b_layout == plain ? start_layout<plain, plain>(stream, p, plan, wide)
+                        : start_layout<plain, transposed>(stream, p, plan, wide);
+  } else {
+    s.b_layout == plain ? start_layout<transposed, plain>(stream, p, plan, wide)
+                        : start_layout<transposed, transposed>(stream, p, plan, wide);
+  }
+}
+
+void run(Stream& stream, const MatMul& s, void* scratch) {
+  const bool wide = comes_wide(s.a) && comes_wide(s.b);
+  if (!fuses(s, wide)) {
+    run(stream, product_of(s), scratch);
+    return run_passes(stream, s, scratch);
+  }
+  const Plan plan = plan_of(stream.device(), s, wide);
+  const Product p{.a = operand(s.a),
+                  .b = operand(s.b),
+                  .end = epilogue_of(s),
+                  .row_tiles = plan.row_tiles,
+                  .column_tiles = plan.column_tiles,
+                  .steps = static_cast<int>((s.k() + step - 1) / step),
+                  .steps_a_part = plan.steps_a_part,
+                  .parts = plan.parts > 1 ? static_cast<float*>(scratch) : nullptr,
+                  .column_sums = s.column_sum ? static_cast<float*>(scratch) : nullptr};
+  start_any(stream, s, p, plan, wide);
+  if (p.parts)
+    run_kernel(stream, {blocks_for(s.m() * ((s.n() + 7) / 8), 256), 256}, join_kernel, p.end, p.parts, plan.parts,
+               plan.row_tiles * static_cast<long long>(plan.tile), static_cast<int>(plan.column_tiles) * plan.tile);
+  if (s.column_sum) {
+    const ColumnSum sums = sums_of(s, plan, scratch);
+    choose(stream.device(), sums).run(stream, sums, static_cast<std::byte*>(scratch) + column_bytes(s, plan));
+  }
+}
+
+const char* refuses(const Device&, const MatMul& s) {
+  if (s.a.dtype != DType::bf16) return "this row has bf16 only";
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  return std::max({s.m(), s.n(), s.k()}) <= most ? nullptr : "a side of more than 2^30 elements";
+}
+
+}  // namespace
+}  // namespace kernels::MAE_GPU
+
+namespace kernels {
+template <>
+Variant<MatMul> row<MAE_GPU::Mma, MatMul>() {
+  return {.name = "mma", .refuses = MAE_GPU::refuses, .workspace = MAE_GPU::workspace, .run = MAE_GPU::run};
+}
+}  // namespace kernels

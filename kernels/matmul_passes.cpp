@@ -1,0 +1,39 @@
+#include "kernels/matmul_passes.h"
+
+#include "kernels/activation.h"
+#include "kernels/reduce.h"
+
+namespace kernels {
+namespace {
+
+ColumnSum sums_of(const MatMul& s) { return {.x = s.out, .out = s.column_sum, .mode = s.sum_mode}; }
+
+template <class Args>
+void run(Stream& stream, const Args& args, void* scratch, const std::string& row) {
+  choose(stream.device(), args, row).run(stream, args, scratch);
+}
+
+}  // namespace
+
+MatMul product_of(const MatMul& s) {
+  MatMul product = s;
+  if (s.activation == Activation::gelu && s.pre) product.out = s.pre;
+  product.pre = product.column_sum = {};
+  product.activation = Activation::none;
+  return product;
+}
+
+std::size_t passes_workspace(const Device& device, const MatMul& s) {
+  if (!s.column_sum) return 0;
+  const Variant<ColumnSum>& row = choose(device, sums_of(s));
+  return row.workspace ? row.workspace(device, sums_of(s)) : 0;
+}
+
+void run_passes(Stream& stream, const MatMul& s, void* scratch, const std::string& row) {
+  if (s.activation == Activation::gelu) run(stream, GeluForward{.x = s.pre ? s.pre : s.out, .y = s.out}, scratch, row);
+  if (s.activation == Activation::gelu_backward)
+    run(stream, GeluBackward{.dy = s.out, .x = s.pre, .dx = s.out}, scratch, row);
+  if (s.column_sum) run(stream, sums_of(s), scratch, row);
+}
+
+}  // namespace kernels
