@@ -33,10 +33,11 @@ void validate(const LayerNormBackward& a) {
     require(v.dtype == statistics && v.shape == row_values, a, "mean and rstd must be (R): f64 for f64 data, else f32");
   }
   require(bool(a.dgamma) == bool(a.dbeta), a, "dgamma and dbeta go together");
-  for (const View& v : {a.dgamma, a.dbeta}) {
+  for (const View& v : {a.dgamma, a.dbeta, a.dx_sum}) {
     require(!v || (v.dtype == statistics && v.shape == column_values), a,
-            "dgamma and dbeta must be (C): f64 for f64 data, else f32");
+            "dgamma, dbeta and dx_sum must be (C): f64 for f64 data, else f32");
   }
+  require(!a.dx_sum || a.dx, a, "dx_sum is the sum of dx, which is null");
   require(a.dx || a.dgamma, a, "nothing is wanted: dx and dgamma are both null");
 }
 
@@ -46,7 +47,7 @@ Cost cost(const LayerNormForward& a) {
 }
 
 Cost cost(const LayerNormBackward& a) {
-  return {.flops = static_cast<double>(a.x.shape.count()) * 12, .bytes = field_bytes(a)};
+  return {.flops = static_cast<double>(a.x.shape.count()) * (a.dx_sum ? 13 : 12), .bytes = field_bytes(a)};
 }
 
 }  // namespace kernels

@@ -8,10 +8,14 @@
 //
 //     ds     = rstd * (g - average(g) - n * average(g * n))      averages over the row
 //     dgamma = sum over rows of dy * n,   dbeta = sum over rows of dy
+//     dx_sum = sum over rows of dx                               of the finished dx: what was there before, plus ds
+//
+// dx_sum is the bias gradient of the linear layer whose output x is: in a ViT, x is the residual stream, and the layer
+// that was last added to it has dx for its dy. A row may add up dx before or after it rounds it to the dtype of x.
 //
 // Saved for backward: s (or x), mean, rstd. Sums over rows run in blocks of fixed size, so the bits do not depend on
-// the number of threads. dtypes: data f64, f32 or bf16, all alike; statistics and dgamma, dbeta f64 for f64 data, else
-// f32.
+// the number of threads. dtypes: data f64, f32 or bf16, all alike; statistics and dgamma, dbeta, dx_sum f64 for f64
+// data, else f32.
 #pragma once
 
 #include "kernels/core/launch.h"
@@ -57,8 +61,10 @@ struct LayerNormBackward {
   View dx{};      // (R, C)   gradient of x, and of the residual; null: not wanted
   View dgamma{};  // (C)      null: not wanted
   View dbeta{};   // (C)      null exactly when dgamma is
+  View dx_sum{};  // (C)      column sums of the finished dx; null: not wanted
   Write dx_mode = Write::overwrite;
   Write parameter_mode = Write::overwrite;
+  Write sum_mode = Write::overwrite;
 
   template <class Self, class F>
   static void fields(Self& a, F f) {
@@ -70,6 +76,7 @@ struct LayerNormBackward {
     f("dx", a.dx, role_of(a.dx_mode));
     f("dgamma", a.dgamma, role_of(a.parameter_mode));
     f("dbeta", a.dbeta, role_of(a.parameter_mode));
+    f("dx_sum", a.dx_sum, role_of(a.sum_mode));
   }
 };
 

@@ -28,8 +28,8 @@ struct Case<LayerNormForward> {
 
 template <>
 struct Case<LayerNormBackward> {
-  static constexpr const char* tests[] = {"R=1 C=5",    "R=7 C=5",          "R=600 C=64",
-                                          "R=65 C=192", "R=37 C=588 PAD=4", "R=9 C=1280"};
+  static constexpr const char* tests[] = {"R=1 C=5",          "R=7 C=5",     "R=600 C=64", "R=65 C=192",
+                                          "R=37 C=588 PAD=4", "R=21 C=1280", "R=700 C=5"};
   static constexpr const char* bench[] = {"R=12800 C=768", "R=50432 C=512", "R=12800 C=1024", "R=16640 C=1280"};
   static constexpr Bound bound{};
   static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
@@ -46,11 +46,14 @@ struct Case<LayerNormBackward> {
                                  .dx = rows,
                                  .dgamma = parameter,
                                  .dbeta = parameter};
-    LayerNormBackward only_dx = both, only_parameters = both, adding = both;
+    LayerNormBackward only_dx = both, only_parameters = both, adding = both, adding_sum = both;
     only_dx.dgamma = only_dx.dbeta = View{};
     only_parameters.dx = View{};
+    adding.dx_sum = adding_sum.dx_sum = parameter;
     adding.dx_mode = adding.parameter_mode = Write::accumulate;
-    return {both, only_dx, only_parameters, adding};
+    adding_sum.dgamma = adding_sum.dbeta = View{};
+    adding_sum.sum_mode = Write::accumulate;  // dx is overwritten: else the sum is not that of the battery's formula
+    return {both, only_dx, only_parameters, adding, adding_sum};
   }
 };
 

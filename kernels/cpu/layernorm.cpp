@@ -72,6 +72,16 @@ void parameter_gradients(const LayerNormBackward& a) {
   }
 }
 
+template <class T>
+void sum_of_dx(const LayerNormBackward& a) {
+  using Sum = Statistics<T>;
+  for (std::int64_t c = 0; c < a.x.cols(); ++c) {
+    Sum sum = 0;
+    for (std::int64_t r = 0; r < a.x.rows(); ++r) sum += Sum(a.dx.row<T>(r)[c]);
+    a.dx_sum.as<Sum>()[c] = (a.sum_mode == Write::accumulate ? a.dx_sum.as<Sum>()[c] : Sum(0)) + sum;
+  }
+}
+
 void forward_reference(Stream&, const LayerNormForward& a, void*) {
   visit_floating(a.x.dtype,
                  [&]<class T>(T) { parallel_for(a.x.rows(), [&](std::int64_t r) { forward_row<T>(a, r); }); });
@@ -81,6 +91,7 @@ void backward_reference(Stream&, const LayerNormBackward& a, void*) {
   visit_floating(a.x.dtype, [&]<class T>(T) {
     if (a.dx) parallel_for(a.x.rows(), [&](std::int64_t r) { dx_row<T>(a, r); });
     if (a.dgamma) parameter_gradients<T>(a);
+    if (a.dx_sum) sum_of_dx<T>(a);
   });
 }
 
@@ -111,7 +122,7 @@ MAE_VECTOR void forward_row_fast(const LayerNormForward& a, std::int64_t r) {
   if (a.rstd) a.rstd.as<float>()[r] = rstd;
 }
 
-// dx of one row, and the row's share of dgamma and dbeta added to `share` (2, C)
+// dx of one row, and the row's share of dgamma, dbeta and dx_sum, where they are wanted, added to `share` (3, C)
 MAE_VECTOR void backward_row_fast(const LayerNormBackward& a, std::int64_t r, float* share) {
   const std::int64_t C = a.x.cols();
   const float *dy = a.dy.row<float>(r), *x = a.x.row<float>(r), *gamma = a.gamma.as<float>();
@@ -130,8 +141,13 @@ MAE_VECTOR void backward_row_fast(const LayerNormBackward& a, std::int64_t r, fl
 #pragma omp simd
     for (std::int64_t c = 0; c < C; ++c)
       dx[c] += rstd * (dy[c] * gamma[c] - average_g - (x[c] - mean) * rstd * average_gn);
+    if (a.dx_sum) {
+      float* dx_sum = share + 2 * C;
+#pragma omp simd
+      for (std::int64_t c = 0; c < C; ++c) dx_sum[c] += dx[c];
+    }
   }
-  if (share) {
+  if (a.dgamma) {
     float *dgamma = share, *dbeta = share + C;
 #pragma omp simd
     for (std::int64_t c = 0; c < C; ++c) {
@@ -142,35 +158,40 @@ MAE_VECTOR void backward_row_fast(const LayerNormBackward& a, std::int64_t r, fl
 }
 
 constexpr std::int64_t rows_a_block = 256;
+bool sums_wanted(const LayerNormBackward& a) { return a.dgamma || a.dx_sum; }
 std::int64_t blocks_of(const LayerNormBackward& a) { return (a.x.rows() + rows_a_block - 1) / rows_a_block; }
 
 std::size_t backward_workspace(const Device&, const LayerNormBackward& a) {
-  return a.dgamma ? static_cast<std::size_t>(blocks_of(a) * 2 * a.x.cols()) * sizeof(float) : 0;  // (blocks, 2, C)
+  return sums_wanted(a) ? static_cast<std::size_t>(blocks_of(a) * 3 * a.x.cols()) * sizeof(float)
+                        : 0;  // (blocks, 3, C)
 }
 
 void forward_fast(Stream&, const LayerNormForward& a, void*) {
   parallel_for(a.x.rows(), [&](std::int64_t r) { forward_row_fast(a, r); });
 }
 
+// out[c] = or += shares[0][c] + shares[1][c] + ...
+void add_shares(const float* shares, std::int64_t blocks, const View& out, Write mode) {
+  const std::int64_t C = out.cols();
+  for (std::int64_t c = 0; c < C; ++c) {
+    float sum = 0;
+    for (std::int64_t b = 0; b < blocks; ++b) sum += shares[b * 3 * C + c];
+    out.as<float>()[c] = (mode == Write::accumulate ? out.as<float>()[c] : 0.0f) + sum;
+  }
+}
+
 void backward_fast(Stream&, const LayerNormBackward& a, void* scratch) {
   const std::int64_t R = a.x.rows(), C = a.x.cols(), blocks = blocks_of(a);
+  auto* shares = sums_wanted(a) ? static_cast<float*>(scratch) : nullptr;  // (blocks, 3, C)
   parallel_for(blocks, [&](std::int64_t b) {
-    float* share = a.dgamma ? static_cast<float*>(scratch) + b * 2 * C : nullptr;
-    if (share) std::fill_n(share, 2 * C, 0.0f);
+    float* share = shares ? shares + b * 3 * C : nullptr;
+    if (share) std::fill_n(share, 3 * C, 0.0f);
     for (std::int64_t r = b * rows_a_block; r < std::min(R, (b + 1) * rows_a_block); ++r)
       backward_row_fast(a, r, share);
   });
-  if (!a.dgamma) return;
-  const bool add = a.parameter_mode == Write::accumulate;
-  for (std::int64_t c = 0; c < C; ++c) {
-    float dgamma = 0, dbeta = 0;
-    for (std::int64_t b = 0; b < blocks; ++b) {
-      dgamma += static_cast<float*>(scratch)[b * 2 * C + c];
-      dbeta += static_cast<float*>(scratch)[b * 2 * C + C + c];
-    }
-    a.dgamma.as<float>()[c] = (add ? a.dgamma.as<float>()[c] : 0.0f) + dgamma;
-    a.dbeta.as<float>()[c] = (add ? a.dbeta.as<float>()[c] : 0.0f) + dbeta;
-  }
+  if (a.dgamma) add_shares(shares, blocks, a.dgamma, a.parameter_mode);
+  if (a.dgamma) add_shares(shares + C, blocks, a.dbeta, a.parameter_mode);
+  if (a.dx_sum) add_shares(shares + 2 * C, blocks, a.dx_sum, a.sum_mode);
 }
 
 template <class Args>

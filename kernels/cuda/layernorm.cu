@@ -1,12 +1,13 @@
-// LayerNorm on CUDA, f32 and bf16.
+// LayerNorm on CUDA, f32 and bf16; the backward in one pass over memory has a file of its own, layernorm_fused.cu.
 //
 // forward   one warp a row, 4 rows a block of 128 threads. A lane owns packs of N elements (16 bytes where the rows
 //           allow), 32 * N apart; the row stays in registers (C <= 1280), so memory is read once.
 //           Bytes: read x (+ residual), write y (+ sum), 8 bytes of statistics a row: the least possible.
 // backward  the same split for dx. dgamma and dbeta in two stages, without atomics: a block adds up 32 columns of 512
 //           rows in a fixed order, one part's share of (2, C) sums; a second kernel adds the parts, column by column,
-//           in order. Bytes: dx reads dy and x and writes dx, the least possible; the sums read dy and x once more,
-//           and 8 C bytes a part are written and read once.
+//           in order. dx_sum is then one more "dbeta", with dx in the place of dy. Bytes: dx reads dy and x and writes
+//           dx, the least possible; the sums read dy and x once more, dx_sum dx and x, and 8 C bytes a part are written
+//           and read once.
 #include <algorithm>
 
 #include "kernels/cuda/common.cuh"
@@ -183,18 +184,17 @@ __global__ void __launch_bounds__(columns* row_lanes) partial_kernel(BackwardPoi
   }
 }
 
-// Stage 2: one thread a column, partials (parts, 2, C) added in order
+// Stage 2: one thread a column, partials (parts, 2, C) added in order. Null dgamma: not wanted.
 __global__ void finish_kernel(const float* partial, float* dgamma, float* dbeta, int C, int parts, bool accumulate) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (c >= C) return;
-  float g = accumulate ? dgamma[c] : 0.0f, b = accumulate ? dbeta[c] : 0.0f;
   float g_sum = 0, b_sum = 0;
   for (int p = 0; p < parts; ++p) {
     g_sum += partial[(p * 2) * C + c];
     b_sum += partial[(p * 2 + 1) * C + c];
   }
-  dgamma[c] = g + g_sum;
-  dbeta[c] = b + b_sum;
+  if (dgamma) dgamma[c] = (accumulate ? dgamma[c] : 0.0f) + g_sum;
+  dbeta[c] = (accumulate ? dbeta[c] : 0.0f) + b_sum;
 }
 
 template <class T, int N>
@@ -232,6 +232,14 @@ void forward_typed(Stream& stream, const LayerNormForward& a) {
 }
 
 template <class T>
+void sums_typed(Stream& stream, const BackwardPointers& p, float* partial, float* dgamma, float* dbeta, Write mode) {
+  const unsigned parts = blocks_for(p.rows, rows_a_part);
+  run_kernel(stream, {parts * blocks_for(p.C, columns), columns * row_lanes}, partial_kernel<T>, p, partial);
+  run_kernel(stream, {blocks_for(p.C, 128), 128}, finish_kernel, partial, dgamma, dbeta, p.C, static_cast<int>(parts),
+             mode == Write::accumulate);
+}
+
+template <class T>
 void backward_typed(Stream& stream, const LayerNormBackward& a, float* partial) {
   const BackwardPointers p{.dy = a.dy.data,
                            .x = a.x.data,
@@ -246,11 +254,12 @@ void backward_typed(Stream& stream, const LayerNormBackward& a, float* partial) 
                            .C = static_cast<int>(a.x.cols()),
                            .accumulate = a.dx_mode == Write::accumulate};
   if (a.dx) wide<T>(a, p.C) ? dx_packed<T, widest<T>>(stream, p) : dx_packed<T, 1>(stream, p);
-  if (!a.dgamma) return;
-  const unsigned parts = blocks_for(p.rows, rows_a_part);
-  run_kernel(stream, {parts * blocks_for(p.C, columns), columns * row_lanes}, partial_kernel<T>, p, partial);
-  run_kernel(stream, {blocks_for(p.C, 128), 128}, finish_kernel, partial, a.dgamma.as<float>(), a.dbeta.as<float>(),
-             p.C, static_cast<int>(parts), a.parameter_mode == Write::accumulate);
+  if (a.dgamma) sums_typed<T>(stream, p, partial, a.dgamma.as<float>(), a.dbeta.as<float>(), a.parameter_mode);
+  if (!a.dx_sum) return;
+  BackwardPointers of_dx = p;
+  of_dx.dy = a.dx.data;
+  of_dx.dy_stride = a.dx.row_stride;
+  sums_typed<T>(stream, of_dx, partial, nullptr, a.dx_sum.as<float>(), a.sum_mode);
 }
 
 void forward_run(Stream& stream, const LayerNormForward& a, void*) {
@@ -269,15 +278,18 @@ const char* refuses(const Device&, const Args& a) {
 }
 
 std::size_t backward_workspace(const Device&, const LayerNormBackward& a) {
-  return a.dgamma ? blocks_for(a.x.rows(), rows_a_part) * 2 * static_cast<std::size_t>(a.x.cols()) * sizeof(float) : 0;
+  if (!a.dgamma && !a.dx_sum) return 0;
+  return blocks_for(a.x.rows(), rows_a_part) * 2 * static_cast<std::size_t>(a.x.cols()) * sizeof(float);
 }
 
 constexpr Variant<LayerNormForward> forward_rows[] = {
     {.name = "warp", .refuses = refuses<LayerNormForward>, .run = forward_run}};
-constexpr Variant<LayerNormBackward> backward_rows[] = {
-    {.name = "warp", .refuses = refuses<LayerNormBackward>, .workspace = backward_workspace, .run = backward_run}};
 
 }  // namespace
+
+const Variant<LayerNormBackward> backward_rows[] = {
+    row<struct Fused, LayerNormBackward>(),
+    {.name = "warp", .refuses = refuses<LayerNormBackward>, .workspace = backward_workspace, .run = backward_run}};
 
 }  // namespace kernels::MAE_GPU
 

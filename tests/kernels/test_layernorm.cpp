@@ -27,6 +27,38 @@ TEST_CASE("layernorm's output has the mean of beta and the spread of gamma") {
   }
 }
 
+// The battery's formula, overwrite + previous, does not hold where dx and its sum both accumulate.
+TEST_CASE("layernorm's dx_sum is the sum of the finished dx, on every device in every row") {
+  LayerNormBackward args = Case<LayerNormBackward>::make(Dims("R=45 C=260"), DType::f32)[3];
+  args.sum_mode = Write::accumulate;
+  for (const Device& device : devices()) {
+    for (const auto& variant : rows_of<LayerNormBackward>(device.kind)) {
+      if (variant.refuses && variant.refuses(device, args)) continue;
+      INFO(device.name << " row " << variant.name);
+      test::Bench<LayerNormBackward> bench(device, args);
+      for (std::size_t i = 0; i < bench.count(); ++i)
+        test::fill_random(bench.operand(i).host_view(), static_cast<std::uint32_t>(i + 1));
+      const View dx = bench.host_args().dx, dx_sum = bench.host_args().dx_sum;
+      std::vector<double> expected;
+      for (std::int64_t c = 0; c < 260; ++c) expected.push_back(test::get(dx_sum, 0, c));
+      bench.upload();
+      bench.run(variant.name);
+      bench.download();
+      for (std::int64_t c = 0; c < 260; ++c) {
+        for (std::int64_t r = 0; r < 45; ++r) expected[static_cast<std::size_t>(c)] += test::get(dx, r, c);
+        REQUIRE(test::get(dx_sum, 0, c) == Approx(expected[static_cast<std::size_t>(c)]).margin(1e-4));
+      }
+    }
+  }
+}
+
+TEST_CASE("layernorm's dx_sum needs dx") {
+  LayerNormBackward args = Case<LayerNormBackward>::make(Dims("R=4 C=8"), DType::f32)[3];
+  CHECK_NOTHROW(validate(args));
+  args.dx = View{};
+  CHECK_THROWS_WITH(validate(args), ContainsSubstring("dx_sum is the sum of dx"));
+}
+
 TEST_CASE("a row that is forced and refuses says why") {
   const auto args = Case<LayerNormForward>::make(Dims("R=4 C=8"), DType::f64)[0];
   Stream stream(devices().front(), StreamMode::dry);
