@@ -10,10 +10,14 @@
 // shares of a batch (micro-batches, ranks) then add up. Row 0 of a sample's predictions belongs to the class token and
 // is ignored. Saved for backward with norm_pix: mean and rstd of each target patch. Sums over patches run in a fixed
 // order.
-// dtypes: pred and target f64, f32 or bf16, alike; loss, mean, rstd f64 for f64 data, else f32; rank i32.
+//
+// PixelLoss is both directions in one pass, for predictions of masked patches alone: it cuts its target from the images
+// as Patchify does, and the target never stands in memory.
+// dtypes: pred and target f64, f32 or bf16, alike; loss, mean, rstd f64 for f64 data, else f32; rank and ids i32.
 #pragma once
 
 #include "kernels/core/launch.h"
+#include "kernels/tokens.h"
 
 namespace kernels {
 
@@ -70,9 +74,46 @@ struct MaskedMseBackward {
   }
 };
 
+/// For prediction m of sample b, of patch l = ids[b, m]:
+///     t     = pixel * scale[channel] + shift[channel] over patch l, its P P C values in `order`; normalised as above
+///     loss += factor * sum of (pred[b, m] - t)^2
+///     dpred[b, m] = 2 factor (pred[b, m] - t)
+/// The target is in f64 for f64 data, else in f32, and is not rounded on its way. Rows trust the values of ids.
+struct PixelLoss {
+  static constexpr const char* kernel = "pixel_loss";
+  static const Rows<PixelLoss> cpu, cuda, simt;
+
+  View images;     // (B, height, width, C)   u8, u16, f32 or f64
+  View scale;      // (C)                     f64 for f64 predictions, else f32
+  View shift;      // (C)
+  View pred;       // (B, M, P P C)           f64, f32 or bf16
+  View ids;        // (B, M)                  i32: the patch that a prediction is for
+  View loss;       // (1)                     f64 for f64 predictions, else f32
+  View dpred{};    // (B, M, P P C)           written; null: not wanted
+  int patch = 16;  // P, which divides height and width
+  PatchOrder order = PatchOrder::row_column_channel;
+  PixelTarget pixels = PixelTarget::raw;
+  double factor = 1;  // of the loss: what MaskedMseForward calls scale
+  double eps = 1e-6;
+  Write mode = Write::overwrite;  // of the loss
+
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
+    f("images", a.images, Role::input);
+    f("scale", a.scale, Role::input);
+    f("shift", a.shift, Role::input);
+    f("pred", a.pred, Role::input);
+    f("ids", a.ids, Role::input);
+    f("loss", a.loss, role_of(a.mode));
+    f("dpred", a.dpred, Role::output);
+  }
+};
+
 void validate(const MaskedMseForward& a);
 void validate(const MaskedMseBackward& a);
+void validate(const PixelLoss& a);
 Cost cost(const MaskedMseForward& a);
 Cost cost(const MaskedMseBackward& a);
+Cost cost(const PixelLoss& a);
 
 }  // namespace kernels

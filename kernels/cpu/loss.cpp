@@ -1,51 +1,12 @@
-#include "kernels/loss.h"
+#include "kernels/cpu/loss.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/widened.h"
 
 namespace kernels::cpu {
-namespace {
-
-/// Mean and 1 / standard deviation of a target patch; raw pixels have 0 and 1.
-template <class Sum>
-struct Spread {
-  Sum mean = 0, rstd = 1;
-};
-
-// ---- reference: the formulas of loss.h, patch by patch ------------------------------------------------------------
-
-template <class T>
-Spread<Statistics<T>> spread_of(const T* target, std::int64_t P, double eps) {
-  using Sum = Statistics<T>;
-  Sum mean = 0, variance = 0;
-  for (std::int64_t p = 0; p < P; ++p) mean += Sum(target[p]);
-  mean /= Sum(P);
-  for (std::int64_t p = 0; p < P; ++p) variance += (Sum(target[p]) - mean) * (Sum(target[p]) - mean);
-  return {mean, Sum(1) / std::sqrt(variance / Sum(P - 1) + Sum(eps))};
-}
-
-template <class T>
-Statistics<T> squared_error(const T* pred, const T* target, std::int64_t P, Spread<Statistics<T>> s) {
-  using Sum = Statistics<T>;
-  Sum sum = 0;
-  for (std::int64_t p = 0; p < P; ++p) {
-    const Sum difference = Sum(pred[p]) - (Sum(target[p]) - s.mean) * s.rstd;
-    sum += difference * difference;
-  }
-  return sum;
-}
-
-template <class T>
-void gradient(const T* pred, const T* target, std::int64_t P, Spread<Statistics<T>> s, double scale, T* dpred) {
-  using Sum = Statistics<T>;
-  for (std::int64_t p = 0; p < P; ++p) {
-    dpred[p] = T(Sum(2 * scale) * (Sum(pred[p]) - (Sum(target[p]) - s.mean) * s.rstd));
-  }
-}
 
 // ---- fast: the same for f32, vectorised along the patch -----------------------------------------------------------
 
@@ -78,17 +39,7 @@ MAE_VECTOR void gradient_fast(const float* pred, const float* target, std::int64
 
 // ---- the walk over patches, one for both rows ---------------------------------------------------------------------
 
-template <class T>
-struct Plain {
-  static constexpr auto spread = spread_of<T>;
-  static constexpr auto error = squared_error<T>;
-  static constexpr auto slope = gradient<T>;
-};
-struct Fast {
-  static constexpr auto spread = spread_of_fast;
-  static constexpr auto error = squared_error_fast;
-  static constexpr auto slope = gradient_fast;
-};
+namespace {
 
 // the squared error of one sample; writes its statistics
 template <class T, class Row>
@@ -144,12 +95,12 @@ void forward(const MaskedMseForward& a, void* scratch) {
 }
 
 void forward_reference(Stream&, const MaskedMseForward& a, void* scratch) {
-  visit_floating(a.target.dtype, [&]<class T>(T) { forward<T, Plain<T>>(a, scratch); });
+  visit_floating(a.target.dtype, [&]<class T>(T) { forward<T, Plain<T, T>>(a, scratch); });
 }
 
 void backward_reference(Stream&, const MaskedMseBackward& a, void*) {
   visit_floating(a.target.dtype, [&]<class T>(T) {
-    parallel_for(a.target.shape[0], [&](std::int64_t b) { backward_sample<T, Plain<T>>(a, b); });
+    parallel_for(a.target.shape[0], [&](std::int64_t b) { backward_sample<T, Plain<T, T>>(a, b); });
   });
 }
 

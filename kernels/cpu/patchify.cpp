@@ -5,40 +5,11 @@
 namespace kernels::cpu {
 namespace {
 
-/// Distances inside a patch's row of values: pixel (y, x), channel c stands at y * steps.y + x * steps.x + c * steps.c.
-struct Steps {
-  std::int64_t y, x, c;
-};
-Steps steps_of(PatchOrder order, std::int64_t P, std::int64_t C) {
-  return order == PatchOrder::row_column_channel ? Steps{P * C, C, 1} : Steps{P, 1, P * P};
-}
-
-// visit(row of the pixel in images, its place in the patch but for the channel) for the P x P pixels of patch l of
-// sample b
-template <class Visit>
-void visit_pixels(const View& images, std::int64_t P, const Steps& steps, std::int64_t b, std::int64_t l, Visit visit) {
-  const std::int64_t height = images.shape[1], width = images.shape[2];
-  const std::int64_t top = l / (width / P) * P, left = l % (width / P) * P;
-  for (std::int64_t y = 0; y < P; ++y) {
-    for (std::int64_t x = 0; x < P; ++x) {
-      visit((b * height + top + y) * width + left + x, y * steps.y + x * steps.x);
-    }
-  }
-}
-
 template <class Pixel, class T>
 void patchify_sample(const Patchify& a, std::int64_t b) {
-  using Sum = Statistics<T>;
-  const std::int64_t L = a.patches.shape[1], C = a.images.cols();
-  const Steps steps = steps_of(a.order, a.patch, C);
-  const Sum *scale = a.scale.as<Sum>(), *shift = a.shift.as<Sum>();
-  for (std::int64_t l = 0; l < L; ++l) {
-    T* patch = a.patches.row<T>(b * L + l);
-    visit_pixels(a.images, a.patch, steps, b, l, [&](std::int64_t row, std::int64_t place) {
-      const Pixel* pixel = a.images.row<Pixel>(row);
-      for (std::int64_t c = 0; c < C; ++c) patch[place + c * steps.c] = T(Sum(pixel[c]) * scale[c] + shift[c]);
-    });
-  }
+  const std::int64_t K = a.patches.shape[1];
+  const std::int32_t* ids = a.ids ? a.ids.row<std::int32_t>(b) : nullptr;
+  for (std::int64_t k = 0; k < K; ++k) cut_patch<Pixel>(a, b, ids ? ids[k] : k, a.patches.row<T>(b * K + k));
 }
 
 template <class T>

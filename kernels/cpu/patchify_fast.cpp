@@ -1,7 +1,7 @@
 // The fast rows of patchify and unpatchify, which work by lines of pixels. Of one line all values are scaled at once,
 // with vectors as long as the machine has; then they are dealt out to the patches of its band, in runs that are
 // contiguous on both sides: P C values where the channel is fastest, else a channel's P, after the line has been taken
-// apart into its channels.
+// apart into its channels. With ids, patch by patch: a run is scaled where it is found.
 #include <cstring>
 
 #include "kernels/cpu/convert.h"
@@ -11,17 +11,6 @@
 
 namespace kernels::cpu {
 namespace {
-
-constexpr std::int64_t most_values = 4096;  // of one line, which is kept on the stack
-
-/// How the values of a line go to patches: each of its planes (1, or one a channel) in runs, one a patch.
-struct Cut {
-  std::int64_t planes, run, across;  // across: patches in a line
-};
-Cut cut_of(const View& images, std::int64_t P, PatchOrder order) {
-  const std::int64_t C = images.cols(), planes = order == PatchOrder::row_column_channel ? 1 : C;
-  return {.planes = planes, .run = P * C / planes, .across = images.shape[2] / P};
-}
 
 /// move(values of the line, of a run in the first patch, ...) for each plane of line y of sample b.
 template <class T, class Move>
@@ -62,20 +51,6 @@ void copy_runs(const T* from, std::int64_t from_step, T* to, std::int64_t to_ste
 
 // ---- scaling ------------------------------------------------------------------------------------------------------
 
-/// The constants of a whole line, laid out as its values are.
-struct Constants {
-  float scale[most_values], shift[most_values];
-
-  Constants(const Patchify& a, const Cut& cut) {
-    const std::int64_t C = a.images.cols(), width = a.images.shape[2];
-    for (std::int64_t i = 0; i < width * C; ++i) {
-      const std::int64_t c = cut.planes == 1 ? i % C : i / width;
-      scale[i] = a.scale.as<float>()[c];
-      shift[i] = a.shift.as<float>()[c];
-    }
-  }
-};
-
 /// Every step-th value of x. A step that the compiler knows lets it take vectors apart.
 template <class Pixel>
 [[gnu::always_inline]] inline void scale_every(const Pixel* x, std::int64_t step, const float* scale,
@@ -88,6 +63,22 @@ template <class Pixel>
   else if (step == 3) scaled(3);
   else scaled(step);
 }
+}  // namespace
+
+Cut cut_of(const View& images, std::int64_t P, PatchOrder order) {
+  const std::int64_t C = images.cols(), planes = order == PatchOrder::row_column_channel ? 1 : C;
+  return {.planes = planes, .run = P * C / planes, .across = images.shape[2] / P};
+}
+
+Constants::Constants(const View& scale_of, const View& shift_of, const Cut& cut, std::int64_t count) {
+  const std::int64_t C = scale_of.cols();
+  for (std::int64_t i = 0; i < cut.planes * count; ++i) {
+    const std::int64_t c = cut.planes == 1 ? i % C : i / count;
+    scale[i] = scale_of.as<float>()[c];
+    shift[i] = shift_of.as<float>()[c];
+  }
+}
+
 MAE_VECTOR void scale_run(const std::uint8_t* x, std::int64_t step, const float* scale, const float* shift, float* out,
                           std::int64_t count) {
   scale_every(x, step, scale, shift, out, count);
@@ -100,6 +91,8 @@ MAE_VECTOR void scale_run(const float* x, std::int64_t step, const float* scale,
                           std::int64_t count) {
   scale_every(x, step, scale, shift, out, count);
 }
+
+namespace {
 
 template <class Pixel, class T>
 void patchify_sample(const Patchify& a, const Cut& cut, const Constants& constants, std::int64_t b) {
@@ -121,13 +114,26 @@ void patchify_sample(const Patchify& a, const Cut& cut, const Constants& constan
   }
 }
 
-template <class Pixel>
-void patchify_pixels(const Patchify& a) {
+template <class Pixel, class T>
+void patchify_ids(const Patchify& a, const Cut& cut, const Constants& constants, std::int64_t b) {
+  const std::int64_t K = a.patches.shape[1];
+  const std::int32_t* ids = a.ids.row<std::int32_t>(b);
+  float scaled[most_values];
+  for (std::int64_t k = 0; k < K; ++k) {
+    T* patch = a.patches.row<T>(b * K + k);
+    float* values = scaled;
+    if constexpr (std::is_same_v<T, float>) values = patch;
+    cut_patch_fast<Pixel>(a.images, a.patch, cut, constants, b, ids[k], values);
+    if constexpr (!std::is_same_v<T, float>) convert_run(scaled, patch, a.patches.cols());
+  }
+}
+
+template <class Pixel, class T>
+void patchify_typed(const Patchify& a) {
   const Cut cut = cut_of(a.images, a.patch, a.order);
-  const Constants constants(a, cut);
+  const Constants constants(a.scale, a.shift, cut, a.ids ? cut.run : cut.run * cut.across);
   parallel_for(a.images.shape[0], [&](std::int64_t b) {
-    a.patches.dtype == DType::f32 ? patchify_sample<Pixel, float>(a, cut, constants, b)
-                                  : patchify_sample<Pixel, bf16>(a, cut, constants, b);
+    a.ids ? patchify_ids<Pixel, T>(a, cut, constants, b) : patchify_sample<Pixel, T>(a, cut, constants, b);
   });
 }
 
@@ -141,28 +147,29 @@ void unpatchify_sample(const Unpatchify& a, const Cut& cut, std::int64_t b) {
   }
 }
 
-const char* refuses_images(const View& images) {
+}  // namespace
+
+const char* fast_refuses_images(const View& images) {
   if (!images.contiguous()) return "this row has pixels without gaps only";
   return images.shape[2] * images.cols() > most_values ? "this row has lines of at most 4096 values" : nullptr;
 }
 
-}  // namespace
-
 const char* patchify_fast_refuses(const Device&, const Patchify& a) {
   if (a.patches.dtype == DType::f64 || a.images.dtype == DType::f64) return "this row has no f64";
-  return refuses_images(a.images);
+  if (a.ids && a.patches.cols() > most_values) return "this row has ids of patches of at most 4096 values";
+  return fast_refuses_images(a.images);
 }
 
 const char* unpatchify_fast_refuses(const Device&, const Unpatchify& a) {
   if (a.order != PatchOrder::row_column_channel && a.images.cols() > 1)
     return "this row has patches with the channel fastest only";
-  return refuses_images(a.images);
+  return fast_refuses_images(a.images);
 }
 
 void patchify_fast(Stream&, const Patchify& a, void*) {
-  if (a.images.dtype == DType::u8) patchify_pixels<std::uint8_t>(a);
-  else if (a.images.dtype == DType::u16) patchify_pixels<std::uint16_t>(a);
-  else patchify_pixels<float>(a);
+  visit_fast_pixel(a.images.dtype, [&]<class Pixel>(Pixel) {
+    a.patches.dtype == DType::f32 ? patchify_typed<Pixel, float>(a) : patchify_typed<Pixel, bf16>(a);
+  });
 }
 
 void unpatchify_fast(Stream&, const Unpatchify& a, void*) {

@@ -10,20 +10,15 @@
 // backward  one warp a row of dpred, 8 rows a block. Bytes: read pred and target of masked patches, their rank and
 //           statistics, write dpred: the least possible.
 #include <algorithm>
+#include <limits>
 
-#include "kernels/cuda/common.cuh"
-#include "kernels/loss.h"
+#include "kernels/cuda/loss.cuh"
 
 namespace kernels::MAE_GPU {
 namespace {
 
 constexpr int warps = 8;
 constexpr int threads = 32 * warps;
-
-// Mean and 1 / standard deviation of a target patch; raw pixels have 0 and 1.
-struct Spread {
-  float mean = 0, rstd = 1;
-};
 
 template <class T, int N>
 __device__ Spread spread_of(const T* target, int P, float eps, int lane) {
@@ -48,15 +43,15 @@ struct Forward {
   Matrix<const T> pred, target;
   Matrix<const std::int32_t> rank;
   Matrix<float> mean, rstd;  // null for raw pixels
-  long long patches, L;
+  unsigned patches, L;
   int P, keep;
   float eps;
 };
 
 // The lane's share of the squared error of a patch, 0 where it is kept; writes the statistics.
 template <class T, int N>
-__device__ float squared_error(const Forward<T>& a, long long patch, int lane) {
-  const long long b = patch / a.L, l = patch % a.L;
+__device__ float squared_error(const Forward<T>& a, unsigned patch, int lane) {
+  const unsigned b = patch / a.L, l = patch - b * a.L;
   const T* target = a.target[patch];
   Spread s;
   if (a.mean.data) {
@@ -84,16 +79,16 @@ __device__ float squared_error(const Forward<T>& a, long long patch, int lane) {
 
 template <class T, int N>
 __global__ void __launch_bounds__(threads) forward_kernel(Forward<T> a, float* partial) {
-  const long long patch = static_cast<long long>(blockIdx.x) * warps + threadIdx.x / 32;
+  const unsigned patch = blockIdx.x * warps + threadIdx.x / 32;
   const float error = patch < a.patches ? squared_error<T, N>(a, patch, threadIdx.x % 32) : 0.0f;
   const float sum = block_sum<threads, 0>(error);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 __global__ void __launch_bounds__(threads)
-    total_kernel(const float* partial, int parts, float* loss, float scale, bool accumulate) {
+    total_kernel(const float* partial, unsigned parts, float* loss, float scale, bool accumulate) {
   float sum = 0;
-  for (int p = static_cast<int>(threadIdx.x); p < parts; p += threads) sum += partial[p];
+  for (unsigned p = threadIdx.x; p < parts; p += threads) sum += partial[p];
   const float total = block_sum<threads, 0>(sum);
   if (threadIdx.x == 0) *loss = (accumulate ? *loss : 0.0f) + scale * total;
 }
@@ -104,7 +99,7 @@ struct Backward {
   Matrix<const std::int32_t> rank;
   Matrix<const float> mean, rstd;  // null for raw pixels
   Matrix<T> dpred;
-  long long rows, L;  // rows = B * (1 + L)
+  unsigned rows, L;  // rows = B * (1 + L)
   int P, keep;
   float twice_scale;
 };
@@ -112,14 +107,15 @@ struct Backward {
 template <class T, int N>
 __global__ void __launch_bounds__(threads) backward_kernel(Backward<T> a) {
   const int lane = threadIdx.x % 32;
-  const long long r = static_cast<long long>(blockIdx.x) * warps + threadIdx.x / 32;
+  const unsigned r = blockIdx.x * warps + threadIdx.x / 32;
   if (r >= a.rows) return;
-  const long long b = r / (1 + a.L), l = r % (1 + a.L) - 1;  // l = -1: the class token
+  const unsigned b = r / (1 + a.L);
+  const int l = static_cast<int>(r - b * (1 + a.L)) - 1;  // -1: the class token
   const bool masked = l >= 0 && a.rank[b][l] >= a.keep;
   Spread s;
   if (masked && a.mean.data) s = {a.mean[b][l], a.rstd[b][l]};
   const T* pred = a.pred[r];
-  const T* target = a.target[b * a.L + max(l, 0LL)];  // not read for the class token
+  const T* target = a.target[b * a.L + static_cast<unsigned>(max(l, 0))];  // not read for the class token
   T* dpred = a.dpred[r];
   for (int p = lane * N; p < a.P; p += 32 * N) {
     float out[N] = {};
@@ -134,6 +130,15 @@ __global__ void __launch_bounds__(threads) backward_kernel(Backward<T> a) {
   }
 }
 
+// f.operator()<N>() for the widest packs in which rows of all the views can be moved
+template <class T, class F, class... Views>
+void with_widest_pack(F&& f, const Views&... views) {
+  const auto all = [&](int N) { return (packs(views, N) && ...); };
+  if (all(widest<T>)) f.template operator()<widest<T>>();
+  else if (all(4)) f.template operator()<4>();  // bf16 rows of 588
+  else f.template operator()<1>();
+}
+
 unsigned forward_blocks(const MaskedMseForward& a) { return blocks_for(a.target.rows(), warps); }
 
 template <class T>
@@ -143,16 +148,15 @@ void forward_typed(Stream& stream, const MaskedMseForward& a, float* partial) {
                      .rank = matrix<const std::int32_t>(a.rank),
                      .mean = matrix<float>(a.mean),
                      .rstd = matrix<float>(a.rstd),
-                     .patches = a.target.rows(),
-                     .L = a.target.shape[1],
+                     .patches = static_cast<unsigned>(a.target.rows()),
+                     .L = static_cast<unsigned>(a.target.shape[1]),
                      .P = static_cast<int>(a.target.cols()),
                      .keep = a.keep,
                      .eps = static_cast<float>(a.eps)};
-  const bool wide = packs(a.pred, widest<T>) && packs(a.target, widest<T>);
   const unsigned blocks = forward_blocks(a);
-  run_kernel(stream, {blocks, threads}, wide ? forward_kernel<T, widest<T>> : forward_kernel<T, 1>, p, partial);
-  run_kernel(stream, {1, threads}, total_kernel, partial, static_cast<int>(blocks), a.loss.as<float>(),
-             static_cast<float>(a.scale), a.mode == Write::accumulate);
+  const auto run = [&]<int N>() { run_kernel(stream, {blocks, threads}, forward_kernel<T, N>, p, partial); };
+  with_widest_pack<T>(run, a.pred, a.target);
+  add_up_loss(stream, partial, blocks, a.loss, a.scale, a.mode);
 }
 
 template <class T>
@@ -163,14 +167,13 @@ void backward_typed(Stream& stream, const MaskedMseBackward& a) {
                       .mean = matrix<const float>(a.mean),
                       .rstd = matrix<const float>(a.rstd),
                       .dpred = matrix<T>(a.dpred),
-                      .rows = a.dpred.rows(),
-                      .L = a.target.shape[1],
+                      .rows = static_cast<unsigned>(a.dpred.rows()),
+                      .L = static_cast<unsigned>(a.target.shape[1]),
                       .P = static_cast<int>(a.target.cols()),
                       .keep = a.keep,
                       .twice_scale = static_cast<float>(2 * a.scale)};
-  const bool wide = packs(a.pred, widest<T>) && packs(a.target, widest<T>) && packs(a.dpred, widest<T>);
-  run_kernel(stream, {blocks_for(p.rows, warps), threads}, wide ? backward_kernel<T, widest<T>> : backward_kernel<T, 1>,
-             p);
+  const auto run = [&]<int N>() { run_kernel(stream, {blocks_for(p.rows, warps), threads}, backward_kernel<T, N>, p); };
+  with_widest_pack<T>(run, a.pred, a.target, a.dpred);
 }
 
 void forward_run(Stream& stream, const MaskedMseForward& a, void* scratch) {
@@ -183,7 +186,8 @@ void backward_run(Stream& stream, const MaskedMseBackward& a, void*) {
 
 template <class Args>
 const char* refuses(const Device&, const Args& a) {
-  return not_f32_or_bf16(a.target);
+  if (const char* reason = not_f32_or_bf16(a.target)) return reason;
+  return a.pred.rows() <= std::numeric_limits<int>::max() ? nullptr : "this row has at most 2^31 - 1 predictions";
 }
 
 std::size_t forward_workspace(const Device&, const MaskedMseForward& a) { return forward_blocks(a) * sizeof(float); }
@@ -194,6 +198,11 @@ constexpr Variant<MaskedMseBackward> backward_rows[] = {
     {.name = "warp", .refuses = refuses<MaskedMseBackward>, .run = backward_run}};
 
 }  // namespace
+
+void add_up_loss(Stream& stream, const float* partial, unsigned parts, const View& loss, double scale, Write mode) {
+  run_kernel(stream, {1, threads}, total_kernel, partial, parts, loss.as<float>(), static_cast<float>(scale),
+             mode == Write::accumulate);
+}
 
 }  // namespace kernels::MAE_GPU
 

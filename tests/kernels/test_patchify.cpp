@@ -21,12 +21,13 @@ struct Cut {
     for (std::size_t i = 0; i < images.size(); ++i) images[i] = static_cast<std::uint16_t>(i * 40503u);
     for (std::size_t c = 0; c < C; ++c) scale[c] = 0.5 + 0.1 * double(c), shift[c] = -7.0 + double(c);
   }
-  void run() {
+  void run(const View& ids = {}) {
     Stream stream(devices().front());
     launch(stream, Patchify{.images = view_of(images.data(), DType::u16, {B, H, W, C}),
                             .scale = view_of(scale.data(), DType::f64, {C}),
                             .shift = view_of(shift.data(), DType::f64, {C}),
-                            .patches = view_of(patches.data(), DType::f64, {B, L, P * P * C}),
+                            .ids = ids,
+                            .patches = view_of(patches.data(), DType::f64, {B, ids ? ids.cols() : L, P * P * C}),
                             .patch = P,
                             .order = order});
   }
@@ -75,6 +76,24 @@ TEST_CASE("unpatchify takes patchify back") {
   }
 }
 
+TEST_CASE("patchify of some patches is patchify of all, and a gather") {
+  for (PatchOrder order : {PatchOrder::row_column_channel, PatchOrder::channel_row_column}) {
+    constexpr std::int64_t K = 4;
+    Cut all(order), some(order);
+    all.run();
+    std::vector<std::int32_t> ids{5, 0, 3, 1, 2, 4, 4, 5, 0, 2, 3, 1};  // (B, L), of which the first K are taken
+    const View taken = view_of(ids.data(), DType::i32, {B, K}, L);
+    some.patches.assign(B * K * P * P * C, 0.0);
+    some.run(taken);
+    std::vector<double> gathered(some.patches.size());
+    Stream stream(devices().front());
+    launch(stream, TokenGatherForward{.x = view_of(all.patches.data(), DType::f64, {B, L, P * P * C}),
+                                      .ids = taken,
+                                      .out = view_of(gathered.data(), DType::f64, {B, K, P * P * C})});
+    CHECK((some.patches == gathered));
+  }
+}
+
 TEST_CASE("scale 1 / (r s) and shift -m / s normalise pixels of range r") {
   std::uint8_t pixel = 204;  // 0.8 of 255
   float scale = 1.0f / (255 * 0.5f), shift = -0.3f / 0.5f, patch = 0;
@@ -96,4 +115,15 @@ TEST_CASE("a patch side that does not divide the image is refused") {
   }
   a.patch = 7;  // divides, but patches were cut for 4
   CHECK_THROWS_WITH(validate(a), ContainsSubstring("patches must be"));
+  a.patch = 4;
+  a.ids = shaped(DType::i32, {1, 50});  // there are 49
+  CHECK_THROWS_WITH(validate(a), ContainsSubstring("K at most"));
+}
+
+TEST_CASE("of some patches, only their pixels are counted as read") {
+  const auto all = Case<Patchify>::make(Dims("B=2 H=64 W=32 C=3 P=16 K=2"), DType::f32);
+  const double table = 2 * 3 * 4, ids = 2 * 2 * 4;
+  CHECK(cost(all[0]).bytes == 2 * 8 * 768 * (1 + 4) + table);  // u8 to f32
+  REQUIRE(all[8].ids);
+  CHECK(cost(all[8]).bytes == 2 * 2 * 768 * (1 + 4) + table + ids);
 }
