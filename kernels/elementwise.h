@@ -46,11 +46,30 @@ struct Accumulate {
   }
 };
 
+/// One row added to every row, such as a mask token to all positions.
+struct AddRow {
+  static constexpr const char* kernel = "add_row";
+  static const Rows<AddRow> cpu, cuda, simt;
+
+  View x;    // (R, C)
+  View row;  // (C) or (1, C)
+  View out;  // (R, C)   written: x + row; added in f32 or better
+
+  template <class Self, class F>
+  static void fields(Self& a, F f) {
+    f("x", a.x, Role::input);
+    f("row", a.row, Role::input);
+    f("out", a.out, Role::output);
+  }
+};
+
 void validate(const Fill& a);
 void validate(const Cast& a);
 void validate(const Accumulate& a);
+void validate(const AddRow& a);
 Cost cost(const Fill& a);
 Cost cost(const Cast& a);
 Cost cost(const Accumulate& a);
+Cost cost(const AddRow& a);
 
 }  // namespace kernels

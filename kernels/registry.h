@@ -11,6 +11,7 @@
 #include "kernels/matmul.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
+#include "kernels/token_merge.h"
 #include "kernels/tokens.h"
 
 namespace kernels {
@@ -28,10 +29,12 @@ using AllKernels = KernelList<  //
     Fill,                       //
     Cast,                       //
     Accumulate,                 //
+    AddRow,                     //
     LayerNormForward,           //
     LayerNormBackward,          //
     MaskedMseForward,           //
     MaskedMseBackward,          //
+    PixelLoss,                  //
     MaskRanks,                  //
     MatMul,                     //
     AdamW,                      //
@@ -39,6 +42,8 @@ using AllKernels = KernelList<  //
     StepAdvance,                //
     ColumnSum,                  //
     SquaredNorm,                //
+    TokenMergeForward,          //
+    TokenMergeBackward,         //
     Patchify,                   //
     Unpatchify,                 //
     TokenGatherForward,         //

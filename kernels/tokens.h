@@ -17,8 +17,9 @@ namespace kernels {
 /// slowest.
 enum class PatchOrder { row_column_channel, channel_row_column };
 
-/// patches = pixel * scale[channel] + shift[channel], cut into patches. With pixels of value range r, mean m and
-/// standard deviation s (both as parts of r): scale = 1 / (r s), shift = -m / s.
+/// patches = pixel * scale[channel] + shift[channel], cut into patches: all L in order, or with ids
+/// patches[b, k] = patch ids[b, k] of sample b. With pixels of value range r, mean m and standard deviation s (both as
+/// parts of r): scale = 1 / (r s), shift = -m / s.
 struct Patchify {
   static constexpr const char* kernel = "patchify";
   static const Rows<Patchify> cpu, cuda, simt;
@@ -26,7 +27,8 @@ struct Patchify {
   View images;     // (B, height, width, C)   u8, u16, f32 or f64
   View scale;      // (C)                     f64 for f64 patches, else f32
   View shift;      // (C)
-  View patches;    // (B, L, P P C)           written; f64, f32 or bf16
+  View ids{};      // (B, K)                  i32, values in [0, L); null: all patches
+  View patches;    // (B, L, P P C)           or (B, K, P P C) with ids; written; f64, f32 or bf16
   int patch = 16;  // P, which divides height and width
   PatchOrder order = PatchOrder::row_column_channel;
 
@@ -35,6 +37,7 @@ struct Patchify {
     f("images", a.images, Role::input);
     f("scale", a.scale, Role::input);
     f("shift", a.shift, Role::input);
+    f("ids", a.ids, Role::input);
     f("patches", a.patches, Role::output);
   }
 };
@@ -56,14 +59,16 @@ struct Unpatchify {
   }
 };
 
-/// out[b, k] = x[b, ids[b, k]]
+/// out[b, k] = x[b, class_tokens + ids[b, k]]. Any columns of the shuffled order can be `ids`: the first K are the kept
+/// patches, those behind them the masked ones.
 struct TokenGatherForward {
   static constexpr const char* kernel = "token_gather_forward";
   static const Rows<TokenGatherForward> cpu, cuda, simt;
 
-  View x;    // (B, L, C)
-  View ids;  // (B, K)      i32, values in [0, L), none twice in a row
-  View out;  // (B, K, C)   written
+  View x;                // (B, class_tokens + L, C)
+  View ids;              // (B, K)      i32, values in [0, L), none twice in a row
+  View out;              // (B, K, C)   written
+  int class_tokens = 0;  // of x, before the patches: 0 or 1
 
   template <class Self, class F>
   static void fields(Self& a, F f) {
@@ -73,15 +78,18 @@ struct TokenGatherForward {
   }
 };
 
-/// dx[b, l] = dout[b, rank[b, l]] where rank < K, else 0
+/// dx[b, class_tokens + l] = dout[b, rank[b, l] - first_rank] where first_rank <= rank < first_rank + K, else 0; a
+/// class token gets 0.
 struct TokenGatherBackward {
   static constexpr const char* kernel = "token_gather_backward";
   static const Rows<TokenGatherBackward> cpu, cuda, simt;
 
   View dout;  // (B, K, C)
   View rank;  // (B, L)      i32
-  View dx;    // (B, L, C)
+  View dx;    // (B, class_tokens + L, C)
   Write dx_mode = Write::overwrite;
+  int class_tokens = 0;  // 0 or 1
+  int first_rank = 0;    // the column of the shuffled order where the forward's ids began
 
   template <class Self, class F>
   static void fields(Self& a, F f) {
@@ -97,12 +105,13 @@ enum class ClassPosition { first_row, none };
 
 /// The encoder's input: out[b, 0] = cls + pos[0], out[b, 1 + k] = x[b, k] + pos[1 + ids[b, k]].
 /// With ClassPosition::none out[b, 0] = cls, out[b, 1 + k] = x[b, k] + pos[ids[b, k]].
+/// Without cls, x brings its own class tokens: x[b, 0] for cls, x[b, 1 + k] for x[b, k].
 struct TokenEmbedForward {
   static constexpr const char* kernel = "token_embed_forward";
   static const Rows<TokenEmbedForward> cpu, cuda, simt;
 
-  View x;          // (B, K, C)       embedded patches, kept ones only
-  View cls;        // (1, C)
+  View x;          // (B, K, C)       embedded patches, kept ones only; without cls (B, 1 + K, C)
+  View cls{};      // (1, C)          null: x[b, 0]
   View positions;  // (L + 1, C)      or (L, C) with ClassPosition::none
   View ids;        // (B, K)          i32
   View out;        // (B, 1 + K, C)   written
@@ -118,14 +127,15 @@ struct TokenEmbedForward {
   }
 };
 
-/// dx[b, k] = dout[b, 1 + k], dcls = sum over b of dout[b, 0], dpositions likewise; sums over b in order.
+/// dx[b, k] = dout[b, 1 + k], dcls = sum over b of dout[b, 0], dpositions likewise; sums over b in order. Where x
+/// brought its own class tokens dx (B, 1 + K, C) has their gradients too, a copy of dout, and dcls is null.
 struct TokenEmbedBackward {
   static constexpr const char* kernel = "token_embed_backward";
   static const Rows<TokenEmbedBackward> cpu, cuda, simt;
 
   View dout;          // (B, 1 + K, C)
   View rank{};        // (B, L)          i32; needed for dpositions alone, else may be null
-  View dx{};          // (B, K, C)       written; null: not wanted
+  View dx{};          // (B, K, C)       or (B, 1 + K, C); written; null: not wanted
   View dcls{};        // (1, C)          null: not wanted
   View dpositions{};  // (L + 1, C)      or (L, C) with ClassPosition::none; null: not wanted (fixed positions)
   Write parameter_mode = Write::overwrite;

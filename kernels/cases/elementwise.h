@@ -48,4 +48,18 @@ struct Case<Accumulate> {
   }
 };
 
+template <>
+struct Case<AddRow> {
+  static constexpr const char* tests[] = {"R=1 C=1", "R=7 C=5", "R=2 C=40000", "R=37 C=588 PAD=4", "R=9 C=64"};
+  static constexpr const char* bench[] = {"R=196 C=512", "R=12608 C=512"};
+  static constexpr Bound bound{};
+  static std::vector<DType> dtypes() { return {DType::f64, DType::f32, DType::bf16}; }
+
+  static std::vector<AddRow> make(const Dims& d, DType t) {
+    const std::int64_t R = d["R"], C = d["C"], stride = C + d.get("PAD", 0);
+    return {{.x = shaped(t, {R, C}, stride), .row = shaped(t, {1, C}), .out = shaped(t, {R, C}, stride)},
+            {.x = shaped(t, {R, C}, stride), .row = shaped(t, {C}), .out = shaped(t, {R, C})}};
+  }
+};
+
 }  // namespace kernels

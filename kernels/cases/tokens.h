@@ -1,4 +1,5 @@
-// Images of H x W pixels with C channels in patches of P; or B samples of K kept of L patches, C channels a token.
+// Images of H x W pixels with C channels in patches of P, all of them or K (a quarter unless told) by their ids; or B
+// samples of K kept of L patches, C channels a token.
 // PAD more elements between the rows of images and tokens.
 #pragma once
 
@@ -31,6 +32,8 @@ inline void fill_permutations(const View& rank, const View& ids, std::int64_t L)
 struct TokenSizes {
   std::int64_t B, K, L, C, stride;
   DType t;
+  std::int64_t first_masked() const { return K < L ? K : 0; }  // rank; where all are kept, all are taken
+  std::int64_t masked() const { return L - first_masked(); }
 
   TokenSizes(const Dims& d, DType dtype)
       : B(d["B"]), K(d["K"]), L(d["L"]), C(d["C"]), stride(C + d.get("PAD", 0)), t(dtype) {}
@@ -63,20 +66,30 @@ struct Case<Patchify> {
 
   static std::vector<Patchify> make(const Dims& d, DType t) {
     const std::int64_t B = d["B"], H = d["H"], W = d["W"], C = d["C"], P = d["P"], pixels = P * P * C;
+    const std::int64_t L = (H / P) * (W / P), K = d.get("K", (L + 3) / 4);
     const View constant = shaped(statistics_of(t), {C});
+    const auto patches = [&](std::int64_t count) { return shaped(t, {B, count, pixels}, pixels + d.get("PAD", 0)); };
     std::vector<Patchify> all;
     for (PatchOrder order : {PatchOrder::row_column_channel, PatchOrder::channel_row_column}) {
       for (DType pixel : {DType::u8, DType::u16, DType::f32, DType::f64}) {
         all.push_back({.images = shaped(pixel, {B, H, W, C}),
                        .scale = constant,
                        .shift = constant,
-                       .patches = shaped(t, {B, (H / P) * (W / P), pixels}, pixels + d.get("PAD", 0)),
+                       .patches = patches(L),
                        .patch = static_cast<int>(P),
                        .order = order});
       }
     }
     all.back().images.row_stride = C + 2;
+    for (const std::size_t i : {0, 5, 7}) {  // u8, u16 with the channel slowest, and pixels with gaps
+      all.push_back(all[i]);
+      all.back().ids = shaped(DType::i32, {B, K}, L);
+      all.back().patches = patches(K);
+    }
     return all;
+  }
+  static void fill(Patchify& a) {
+    if (a.ids) fill_permutations({}, a.ids, (a.images.shape[1] / a.patch) * (a.images.shape[2] / a.patch));
   }
 };
 
@@ -90,7 +103,7 @@ struct Case<Unpatchify> {
   static std::vector<Unpatchify> make(const Dims& d, DType t) {
     std::vector<Unpatchify> all;
     for (const Patchify& a : Case<Patchify>::make(d, t)) {
-      if (a.images.dtype != DType::f64) continue;  // one of each order
+      if (a.images.dtype != DType::f64 || a.ids) continue;  // one of each order
       all.push_back({.patches = a.patches, .images = a.images, .patch = a.patch, .order = a.order});
       all.back().images.dtype = t;
     }
@@ -104,9 +117,13 @@ struct Case<TokenGatherForward> : TokenCase {
     const TokenSizes s(d, t);
     TokenGatherForward natural{.x = s.tokens(s.L), .ids = s.ids(), .out = s.tokens(s.K)}, own_ids = natural;
     own_ids.ids.row_stride = s.K;
-    return {natural, own_ids};
+    const TokenGatherForward masked{.x = s.tokens(1 + s.L),
+                                    .ids = shaped(DType::i32, {s.B, s.masked()}, s.L),
+                                    .out = s.tokens(s.masked()),
+                                    .class_tokens = 1};
+    return {natural, own_ids, masked};
   }
-  static void fill(TokenGatherForward& a) { fill_permutations({}, a.ids, a.x.shape[1]); }
+  static void fill(TokenGatherForward& a) { fill_permutations({}, a.ids, a.x.shape[1] - a.class_tokens); }
 };
 
 template <>
@@ -115,7 +132,14 @@ struct Case<TokenGatherBackward> : TokenCase {
     const TokenSizes s(d, t);
     TokenGatherBackward write{.dout = s.tokens(s.K), .rank = s.rank(), .dx = s.tokens(s.L)}, add = write;
     add.dx_mode = Write::accumulate;
-    return {write, add};
+    TokenGatherBackward masked = write;
+    masked.dout = s.tokens(s.masked());
+    masked.dx = s.tokens(1 + s.L);
+    masked.class_tokens = 1;
+    masked.first_rank = static_cast<int>(s.first_masked());
+    TokenGatherBackward add_masked = masked;
+    add_masked.dx_mode = Write::accumulate;
+    return {write, add, masked, add_masked};
   }
   static void fill(TokenGatherBackward& a) { fill_permutations(a.rank, {}, a.rank.cols()); }
 };
@@ -133,7 +157,10 @@ struct Case<TokenEmbedForward> : TokenCase {
     no_class_row.positions = s.parameter(s.L);
     no_class_row.class_position = ClassPosition::none;
     no_class_row.ids.row_stride = s.K;
-    return {official, no_class_row};
+    TokenEmbedForward own_class = official, own_class_no_row = no_class_row;
+    own_class.x = own_class_no_row.x = s.tokens(1 + s.K);
+    own_class.cls = own_class_no_row.cls = View{};
+    return {official, no_class_row, own_class, own_class_no_row};
   }
   static void fill(TokenEmbedForward& a) {
     fill_permutations({}, a.ids, a.positions.rows() - (a.class_position == ClassPosition::first_row ? 1 : 0));
@@ -156,7 +183,10 @@ struct Case<TokenEmbedBackward> : TokenCase {
     no_class_row.dx = no_class_row.dcls = View{};
     adding.parameter_mode = Write::accumulate;
     only_dx.rank = only_dx.dcls = only_dx.dpositions = View{};
-    return {all, fixed_positions, no_class_row, adding, only_dx};
+    TokenEmbedBackward own_class = all;
+    own_class.dx = s.tokens(1 + s.K);
+    own_class.dcls = View{};
+    return {all, fixed_positions, no_class_row, adding, only_dx, own_class};
   }
   static void fill(TokenEmbedBackward& a) {
     if (a.rank) fill_permutations(a.rank, {}, a.rank.cols());

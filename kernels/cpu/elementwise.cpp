@@ -53,6 +53,16 @@ void accumulate_reference(Stream&, const Accumulate& a, void*) {
   });
 }
 
+void add_row_reference(Stream&, const AddRow& a, void*) {
+  visit_floating(a.x.dtype, [&]<class T>(T) {
+    using Sum = Statistics<T>;
+    for (std::int64_t r = 0; r < a.x.rows(); ++r) {
+      for (std::int64_t c = 0; c < a.x.cols(); ++c)
+        a.out.row<T>(r)[c] = T(Sum(a.x.row<T>(r)[c]) + Sum(a.row.as<T>()[c]));
+    }
+  });
+}
+
 // ---- fast: f32 and bf16 -------------------------------------------------------------------------------------------
 
 MAE_VECTOR void add_run(const float* x, float* out, std::int64_t count) {
@@ -76,6 +86,27 @@ void accumulate_fast(Stream&, const Accumulate& a, void*) {
   a.x.dtype == DType::bf16 ? accumulate_runs<bf16>(a) : accumulate_runs<float>(a);
 }
 
+MAE_VECTOR void add_two(const float* x, const float* y, float* out, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) out[i] = x[i] + y[i];
+}
+
+MAE_VECTOR void add_two(const bf16* x, const bf16* y, bf16* out, std::int64_t count) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < count; ++i) out[i].bits = bf16(x[i] + y[i]).bits;
+}
+
+template <class T>
+void add_row_runs(const AddRow& a) {
+  parallel_runs(a.x, [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
+    add_two(a.x.row<T>(r) + begin, a.row.as<T>() + begin, a.out.row<T>(r) + begin, end - begin);
+  });
+}
+
+void add_row_fast(Stream&, const AddRow& a, void*) {
+  a.x.dtype == DType::bf16 ? add_row_runs<bf16>(a) : add_row_runs<float>(a);
+}
+
 void cast_fast(Stream&, const Cast& a, void*) { convert(a.x, a.out); }
 
 const char* not_a_conversion(const Device&, const Cast& a) {
@@ -84,7 +115,8 @@ const char* not_a_conversion(const Device&, const Cast& a) {
   return narrows || widens ? nullptr : "this row has f32 to bf16 and back only";
 }
 
-const char* is_f64(const Device&, const Accumulate& a) {
+template <class Args>
+const char* is_f64(const Device&, const Args& a) {
   return a.x.dtype == DType::f64 ? "this row has f32 and bf16 only" : nullptr;
 }
 
@@ -94,8 +126,12 @@ constexpr Variant<Cast> cast_rows[] = {
     {.name = "reference", .refuses = nullptr, .run = cast_reference},
 };
 constexpr Variant<Accumulate> accumulate_rows[] = {
-    {.name = "fast", .refuses = is_f64, .run = accumulate_fast},
+    {.name = "fast", .refuses = is_f64<Accumulate>, .run = accumulate_fast},
     {.name = "reference", .refuses = nullptr, .run = accumulate_reference},
+};
+constexpr Variant<AddRow> add_row_rows[] = {
+    {.name = "fast", .refuses = is_f64<AddRow>, .run = add_row_fast},
+    {.name = "reference", .refuses = nullptr, .run = add_row_reference},
 };
 
 }  // namespace
@@ -126,4 +162,5 @@ namespace kernels {
 const Rows<Fill> Fill::cpu{cpu::fill_rows};
 const Rows<Cast> Cast::cpu{cpu::cast_rows};
 const Rows<Accumulate> Accumulate::cpu{cpu::accumulate_rows};
+const Rows<AddRow> AddRow::cpu{cpu::add_row_rows};
 }  // namespace kernels

@@ -50,44 +50,42 @@ void sum_over_samples(const View& sums, Write mode, std::int64_t B, VisitRows vi
 
 template <class T>
 void gather_sample(const TokenGatherForward& a, std::int64_t b) {
-  const std::int64_t L = a.x.shape[1], K = a.out.shape[1], C = a.x.cols();
+  const std::int64_t K = a.out.shape[1], C = a.x.cols(), patches = b * a.x.shape[1] + a.class_tokens;
   const std::int32_t* ids = a.ids.row<std::int32_t>(b);
-  for (std::int64_t k = 0; k < K; ++k) std::copy_n(a.x.row<T>(b * L + ids[k]), C, a.out.row<T>(b * K + k));
+  for (std::int64_t k = 0; k < K; ++k) std::copy_n(a.x.row<T>(patches + ids[k]), C, a.out.row<T>(b * K + k));
 }
 
 template <class T, AddRows<T> add_rows>
 void gather_gradient_sample(const TokenGatherBackward& a, std::int64_t b) {
-  const std::int64_t L = a.dx.shape[1], K = a.dout.shape[1], C = a.dx.cols();
+  const std::int64_t tokens = a.dx.shape[1], K = a.dout.shape[1], C = a.dx.cols();
   const std::int32_t* rank = a.rank.row<std::int32_t>(b);
-  for (std::int64_t l = 0; l < L; ++l) {
-    T* dx = a.dx.row<T>(b * L + l);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const std::int64_t k = t < a.class_tokens ? -1 : rank[t - a.class_tokens] - a.first_rank;
+    T* dx = a.dx.row<T>(b * tokens + t);
     if (a.dx_mode == Write::overwrite) std::fill_n(dx, C, T{});
-    if (rank[l] < K) add_rows(dx, a.dout.row<T>(b * K + rank[l]), C, dx);
+    if (0 <= k && k < K) add_rows(dx, a.dout.row<T>(b * K + k), C, dx);
   }
 }
 
 template <class T, AddRows<T> add_rows>
 void embed_sample(const TokenEmbedForward& a, std::int64_t b) {
-  const std::int64_t K = a.x.shape[1], C = a.x.cols();
+  const std::int64_t K = a.ids.cols(), C = a.x.cols(), patches = (b + 1) * a.x.shape[1] - K;
   const std::int32_t* ids = a.ids.row<std::int32_t>(b);
   const bool class_row = a.class_position == ClassPosition::first_row;
+  const T* cls = a.cls ? a.cls.as<T>() : a.x.row<T>(patches - 1);
   T* out = a.out.row<T>(b * (1 + K));
-  if (class_row) add_rows(a.cls.as<T>(), a.positions.row<T>(0), C, out);
-  else std::copy_n(a.cls.as<T>(), C, out);
+  if (class_row) add_rows(cls, a.positions.row<T>(0), C, out);
+  else std::copy_n(cls, C, out);
   for (std::int64_t k = 0; k < K; ++k) {
-    add_rows(a.x.row<T>(b * K + k), a.positions.row<T>(class_row + ids[k]), C, a.out.row<T>(b * (1 + K) + 1 + k));
+    add_rows(a.x.row<T>(patches + k), a.positions.row<T>(class_row + ids[k]), C, a.out.row<T>(b * (1 + K) + 1 + k));
   }
 }
 
 template <class T>
 void embed_gradients(const TokenEmbedBackward& a) {
-  const std::int64_t B = a.dout.shape[0], K = a.dout.shape[1] - 1, C = a.dout.cols();
+  const std::int64_t B = a.dout.shape[0], K = a.dout.shape[1] - 1;
   const auto token = [&](std::int64_t b, std::int64_t t) { return a.dout.row<T>(b * (1 + K) + t); };
-  if (a.dx) {
-    parallel_for(B, [&](std::int64_t b) {
-      for (std::int64_t k = 0; k < K; ++k) std::copy_n(token(b, 1 + k), C, a.dx.row<T>(b * K + k));
-    });
-  }
+  if (a.dx) embed_dx<T>(a);
   if (a.dcls) {
     sum_over_samples<T>(a.dcls, a.parameter_mode, B, [&](std::int64_t b, std::int64_t, auto add) { add(token(b, 0)); });
   }
@@ -116,15 +114,9 @@ void scatter_sample(const TokenScatterForward& a, std::int64_t b) {
 
 template <class T>
 void scatter_gradients(const TokenScatterBackward& a) {
-  const std::int64_t B = a.dout.shape[0], L = a.rank.cols(), K = a.ids.cols(), C = a.dout.cols();
+  const std::int64_t B = a.dout.shape[0], L = a.rank.cols(), K = a.ids.cols();
   const auto token = [&](std::int64_t b, std::int64_t t) { return a.dout.row<T>(b * (1 + L) + t); };
-  if (a.dx) {
-    parallel_for(B, [&](std::int64_t b) {
-      const std::int32_t* ids = a.ids.row<std::int32_t>(b);
-      std::copy_n(token(b, 0), C, a.dx.row<T>(b * (1 + K)));
-      for (std::int64_t k = 0; k < K; ++k) std::copy_n(token(b, 1 + ids[k]), C, a.dx.row<T>(b * (1 + K) + 1 + k));
-    });
-  }
+  if (a.dx) parallel_for(B, [&](std::int64_t b) { kept_gradients<T>(a, b); });
   if (a.dmask_token) {
     sum_over_samples<T>(a.dmask_token, a.parameter_mode, B, [&](std::int64_t b, std::int64_t, auto add) {
       const std::int32_t* rank = a.rank.row<std::int32_t>(b);

@@ -20,7 +20,7 @@ MAE_VECTOR void add_run(const float* row, float* sum, std::int64_t count) { add_
 MAE_VECTOR void add_run(const bf16* row, float* sum, std::int64_t count) { add_values(row, sum, count); }
 
 // sums[r] = (before, if accumulating) + the rows that visit_rows(r, add) hands to add, in order
-template <class VisitRows>
+template <class Out = float, class VisitRows>
 void sum_rows(const View& sums, Write mode, VisitRows visit_rows) {
   const std::int64_t C = sums.cols(), blocks = (C + most_columns - 1) / most_columns;
   parallel_for(sums.rows() * blocks, [&](std::int64_t i) {
@@ -28,20 +28,16 @@ void sum_rows(const View& sums, Write mode, VisitRows visit_rows) {
     float total[most_columns];
     std::fill_n(total, count, 0.0f);
     visit_rows(r, [&](const auto* row) { add_run(row + first, total, count); });
-    float* sum = sums.row<float>(r) + first;
-    for (std::int64_t c = 0; c < count; ++c) sum[c] = (mode == Write::accumulate ? sum[c] : 0.0f) + total[c];
+    Out* sum = sums.row<Out>(r) + first;
+    for (std::int64_t c = 0; c < count; ++c) sum[c] = Out((mode == Write::accumulate ? sum[c] : 0.0f) + total[c]);
   });
 }
 
 template <class T>
 void embed_gradients(const TokenEmbedBackward& a) {
-  const std::int64_t B = a.dout.shape[0], K = a.dout.shape[1] - 1, C = a.dout.cols();
+  const std::int64_t B = a.dout.shape[0], K = a.dout.shape[1] - 1;
   const auto token = [&](std::int64_t b, std::int64_t t) { return a.dout.row<const T>(b * (1 + K) + t); };
-  if (a.dx) {
-    parallel_for(B, [&](std::int64_t b) {
-      for (std::int64_t k = 0; k < K; ++k) std::copy_n(token(b, 1 + k), C, a.dx.row<T>(b * K + k));
-    });
-  }
+  if (a.dx) embed_dx<T>(a);
   const auto class_tokens = [&](std::int64_t, auto add) {
     for (std::int64_t b = 0; b < B; ++b) add(token(b, 0));
   };
@@ -61,17 +57,12 @@ void embed_gradients(const TokenEmbedBackward& a) {
 template <class T>
 void scatter_gradient_sample(const TokenScatterBackward& a, std::int64_t b, float* masked) {
   const std::int64_t L = a.rank.cols(), K = a.ids.cols(), C = a.dout.cols();
-  const std::int32_t *rank = a.rank.row<std::int32_t>(b), *ids = a.ids.row<std::int32_t>(b);
-  const T* first = a.dout.row<const T>(b * (1 + L));
-  const auto token = [&](std::int64_t l) { return first + (1 + l) * a.dout.row_stride; };
-  if (a.dx) {
-    std::copy_n(first, C, a.dx.row<T>(b * (1 + K)));
-    for (std::int64_t k = 0; k < K; ++k) std::copy_n(token(ids[k]), C, a.dx.row<T>(b * (1 + K) + 1 + k));
-  }
+  const std::int32_t* rank = a.rank.row<std::int32_t>(b);
+  if (a.dx) kept_gradients<T>(a, b);
   if (!masked) return;
   std::fill_n(masked, C, 0.0f);
   for (std::int64_t l = 0; l < L; ++l) {
-    if (rank[l] >= K) add_run(token(l), masked, C);
+    if (rank[l] >= K) add_run(a.dout.row<const T>(b * (1 + L) + 1 + l), masked, C);
   }
 }
 
@@ -93,6 +84,18 @@ void scatter_gradients(const TokenScatterBackward& a, float* masked) {
   }
 }
 
+template <class T>
+void merge_gradients(const TokenMergeBackward& a) {
+  const std::int64_t B = a.dout.shape[0], L = a.rank.cols(), K = a.ids.cols();
+  if (a.dx) parallel_for(B, [&](std::int64_t b) { kept_gradients<T>(a, b); });
+  if (!a.dtable) return;
+  sum_rows<T>(a.dtable, Write::overwrite, [&](std::int64_t l, auto add) {
+    for (std::int64_t b = 0; b < B; ++b) {
+      if (a.rank.row<std::int32_t>(b)[l] >= K) add(a.dout.row<const T>(b * (1 + L) + 1 + l));
+    }
+  });
+}
+
 }  // namespace
 
 // (B, C): each sample's share of dmask_token
@@ -107,6 +110,10 @@ void embed_backward_fast(Stream&, const TokenEmbedBackward& a, void*) {
 void scatter_backward_fast(Stream&, const TokenScatterBackward& a, void* scratch) {
   float* masked = a.dmask_token ? static_cast<float*>(scratch) : nullptr;
   a.dout.dtype == DType::bf16 ? scatter_gradients<bf16>(a, masked) : scatter_gradients<float>(a, masked);
+}
+
+void merge_backward_fast(Stream&, const TokenMergeBackward& a, void*) {
+  a.dout.dtype == DType::bf16 ? merge_gradients<bf16>(a) : merge_gradients<float>(a);
 }
 
 }  // namespace kernels::cpu

@@ -24,6 +24,13 @@ Sheet sheet_of(int N, const View& first, const Views&... others) {
   return s;
 }
 
+/// The same, but rows stay apart: for kernels that must know a column.
+inline Sheet sheet_of_rows(int N, const View& v) {
+  return {.rows = v.rows(),
+          .columns = v.cols(),
+          .blocks_a_row = blocks_for(v.cols(), static_cast<long long>(N) * sheet_threads)};
+}
+
 /// The pack of the thread that asks.
 struct Spot {
   long long row, column;

@@ -8,6 +8,7 @@ using namespace kernels;
 TEST_CASE("fill passes the battery") { test::battery<Fill>(); }
 TEST_CASE("cast passes the battery") { test::battery<Cast>(); }
 TEST_CASE("accumulate passes the battery") { test::battery<Accumulate>(); }
+TEST_CASE("add_row passes the battery") { test::battery<AddRow>(); }
 
 TEST_CASE("fill writes every element and nothing between padded rows") {
   std::vector<float> memory(4 * 9, 7.0f);
@@ -62,6 +63,15 @@ TEST_CASE("accumulate adds to what is there") {
   CHECK(out == std::vector<float>{12, 16, 36, 8.5f});
 }
 
+TEST_CASE("add_row adds one row to every row") {
+  std::vector<double> x{1, 2, 3, 4, 5, 6}, row{10, 20, 30}, out(6);
+  Stream stream(devices().front());
+  launch(stream, AddRow{.x = view_of(x.data(), DType::f64, {2, 3}),
+                        .row = view_of(row.data(), DType::f64, {3}),
+                        .out = view_of(out.data(), DType::f64, {2, 3})});
+  CHECK(out == std::vector<double>{11, 22, 33, 14, 25, 36});
+}
+
 TEST_CASE("accumulate has the same bits with any number of threads") {
   const auto args = Case<Accumulate>::make(Dims("R=3 C=70001"), DType::f32)[0];
   for (const char* row : {"fast", "reference"}) test::check_threads(args, row);
@@ -72,4 +82,7 @@ TEST_CASE("elementwise kernels refuse integers and mixed sums") {
   CHECK_THROWS_WITH(validate(Fill{.out = i32}), ContainsSubstring("fill"));
   CHECK_THROWS_WITH(validate(Cast{.x = f32, .out = i32}), ContainsSubstring("cast"));
   CHECK_THROWS_WITH(validate(Accumulate{.x = half, .out = f32}), ContainsSubstring("accumulate"));
+  const View two_rows = shaped(DType::f32, {2, 4});
+  CHECK_THROWS_WITH(validate(AddRow{.x = two_rows, .row = two_rows, .out = two_rows}),
+                    ContainsSubstring("row must be"));
 }

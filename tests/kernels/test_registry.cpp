@@ -13,6 +13,7 @@
 #include "kernels/cases/matmul.h"
 #include "kernels/cases/optimizer.h"
 #include "kernels/cases/reduce.h"
+#include "kernels/cases/token_merge.h"
 #include "kernels/cases/tokens.h"
 #include "tests/support/catch.h"
 

@@ -42,6 +42,21 @@ TEST_CASE("gather takes the kept patches in their shuffled order, and its gradie
   CHECK(dx == Values{20, 0, 60});
 }
 
+TEST_CASE("gather takes any part of the shuffled order, behind a class token") {
+  Tiny tiny;
+  Values x{5, 10, 20, 30}, out(1), dx(4, 9);  // the token of rank 1 alone: patch 0
+  const View second = view_of(tiny.ids.data() + 1, DType::i32, {1, 1}, 3);
+  launch(tiny.stream, TokenGatherForward{.x = tokens(x), .ids = second, .out = tokens(out), .class_tokens = 1});
+  CHECK(out == Values{10});
+  TokenGatherBackward backward{
+      .dout = tokens(out), .rank = tiny.ranks(), .dx = tokens(dx), .class_tokens = 1, .first_rank = 1};
+  launch(tiny.stream, backward);
+  CHECK(dx == Values{0, 10, 0, 0});
+  backward.dx_mode = Write::accumulate;
+  launch(tiny.stream, backward);
+  CHECK(dx == Values{0, 20, 0, 0});
+}
+
 TEST_CASE("embed adds each token the position of its patch") {
   Tiny tiny;
   Values x{30, 10}, cls{5}, positions{0.1, 0.2, 0.3, 0.4}, out(3);
@@ -70,6 +85,18 @@ TEST_CASE("embed adds each token the position of its patch") {
   backward.class_position = ClassPosition::none;
   launch(tiny.stream, backward);
   CHECK(dpatches == Values{3, 0, 2});
+}
+
+TEST_CASE("embed takes a sequence that has its class token") {
+  Tiny tiny;
+  Values x{5, 30, 10}, positions{0.1, 0.2, 0.3, 0.4}, out(3), dx(3), dpositions(4);
+  launch(tiny.stream,
+         TokenEmbedForward{.x = tokens(x), .positions = table(positions), .ids = tiny.kept_ids(), .out = tokens(out)});
+  CHECK(out == Values{5 + 0.1, 30 + 0.4, 10 + 0.2});
+  launch(tiny.stream, TokenEmbedBackward{
+                          .dout = tokens(x), .rank = tiny.ranks(), .dx = tokens(dx), .dpositions = table(dpositions)});
+  CHECK(dx == x);
+  CHECK(dpositions == Values{5, 10, 0, 30});
 }
 
 TEST_CASE("scatter puts kept tokens back and mask tokens elsewhere") {
@@ -110,17 +137,40 @@ TEST_CASE("sums over samples have the same bits with any number of threads") {
   }
 }
 
+TEST_CASE("the cost of a token gradient is that of the rows it needs") {
+  const Dims d("B=2 K=3 L=4 C=5");
+  const double token = 5 * 4, rank = 2 * 4 * 4, ids = 2 * 3 * 4;  // bytes
+  auto embed = Case<TokenEmbedBackward>::make(d, DType::f32)[0];
+  CHECK(cost(embed).bytes == (2 * 4 + 2 * 3 + 1 + 5) * token + rank);
+  embed.dx = embed.dpositions = View{};
+  CHECK(cost(embed).bytes == (2 + 1) * token);
+  CHECK(cost(embed).flops == 2 * 5);
+  auto scatter = Case<TokenScatterBackward>::make(d, DType::f32)[0];
+  CHECK(cost(scatter).bytes == (2 * 5 + 2 * 4 + 1 + 5) * token + rank + ids);
+  scatter.dx = scatter.dpositions = View{};
+  CHECK(cost(scatter).bytes == (2 + 1) * token + rank);
+  CHECK(cost(scatter).flops == 2 * 5);
+}
+
 TEST_CASE("token kernels refuse what does not fit") {
   const Dims d("B=2 K=3 L=4 C=5");
   auto gather = Case<TokenGatherForward>::make(d, DType::f32)[0];
   gather.x.shape.dims[1] = 2;
   CHECK_THROWS_WITH(validate(gather), ContainsSubstring("K at most L"));
+  gather.x.shape.dims[1] = gather.class_tokens = 3;
+  CHECK_THROWS_WITH(validate(gather), ContainsSubstring("class_tokens must be 0 or 1"));
+  auto gather_backward = Case<TokenGatherBackward>::make(d, DType::f32)[0];
+  gather_backward.first_rank = 2;
+  CHECK_THROWS_WITH(validate(gather_backward), ContainsSubstring("first_rank"));
   auto embed = Case<TokenEmbedForward>::make(d, DType::f32)[0];
   embed.positions = shaped(DType::f32, {3, 5});  // K rows, where 1 + K are the fewest
   CHECK_THROWS_WITH(validate(embed), ContainsSubstring("positions must be (L + 1, C)"));
   auto embed_backward = Case<TokenEmbedBackward>::make(d, DType::f32)[0];
   embed_backward.dpositions = shaped(DType::f32, {4, 5});  // L rows, but the class row was not given up
   CHECK_THROWS_WITH(validate(embed_backward), ContainsSubstring("ClassPosition::none"));
+  embed_backward.dpositions = View{};
+  embed_backward.dx = shaped(DType::f32, {2, 4, 5});
+  CHECK_THROWS_WITH(validate(embed_backward), ContainsSubstring("dcls must be null"));
   embed_backward.dx = embed_backward.dcls = embed_backward.dpositions = View{};
   CHECK_THROWS_WITH(validate(embed_backward), ContainsSubstring("nothing is wanted"));
   auto scatter = Case<TokenScatterBackward>::make(d, DType::bf16)[0];
