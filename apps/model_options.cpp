@@ -65,4 +65,16 @@ void add_model_options(OptionTable& options, mae::Config& config) {
   }
 }
 
+void add_execution_options(OptionTable& options, mae::Execution& execution) {
+  options.group("Execution: the same numbers, but for rounding, with less work");
+  for (const mae::ExecutionField& field : mae::execution_fields())
+    options.add(field.key, execution.*field.member, field.help);
+}
+
+engine::Json execution_json(const mae::Execution& execution) {
+  engine::Json json = engine::Json::object({});
+  for (const mae::ExecutionField& field : mae::execution_fields()) json.add(field.key, execution.*field.member);
+  return json;
+}
+
 }  // namespace apps

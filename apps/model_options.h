@@ -2,7 +2,9 @@
 #pragma once
 
 #include "apps/options.h"
+#include "engine/json.h"
 #include "mae/config.h"
+#include "mae/execution.h"
 
 namespace apps {
 
@@ -10,5 +12,9 @@ namespace apps {
 /// width). Nothing is validated here: mae::validate does that.
 void add_image_size_option(OptionTable& options, mae::Config& config);
 void add_model_options(OptionTable& options, mae::Config& config);
+
+/// The switches of mae/execution.h; and as {"embed_kept": true, ...}.
+void add_execution_options(OptionTable& options, mae::Execution& execution);
+engine::Json execution_json(const mae::Execution& execution);
 
 }  // namespace apps

@@ -68,6 +68,19 @@ void print_text(const StepPlan& plan, const StepPlanOptions& o, const kernels::D
                               {"executed, products and attention", giga(plan.products)},
                               {"executed, all kernels", giga(plan.all)}},
                              "lr"));
+  StepPlanOptions plain_options = o;
+  plain_options.execution = mae::plain_execution();
+  kernels::Stream stream(device, kernels::StreamMode::dry);
+  const StepPlan plain = plan_step(stream, plain_options);
+  const auto step_row = [&](const char* name, const StepPlan& p) {
+    return std::vector<std::string>{name, thousands(static_cast<std::int64_t>(p.launches)),
+                                    thousands(p.bytes * 1e-6, 1),
+                                    thousands(p.bytes * 1e-6 / static_cast<double>(o.batch), 2)};
+  };
+  fmt::print("{}\n", aligned({{"a step", "launches", "MB moved, at the least", "MB an image"},
+                              step_row("as planned", plan),
+                              step_row("with no work left out, no passes fused", plain)},
+                             "lrrr"));
   std::vector<std::vector<std::string>> rows{{"peak memory", "bytes", ""}};
   for (const auto& [kind, bytes] : memory_rows(plan.memory))
     rows.push_back({kind, thousands(bytes, 0), bytes_text(bytes)});
@@ -105,6 +118,9 @@ void print_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::D
        {"trainable", plan.trainable},
        {"flops_per_image",
         Json::object({{"official", plan.official}, {"executed_products", plan.products}, {"executed", plan.all}})},
+       {"launches", static_cast<std::int64_t>(plan.launches)},
+       {"bytes", plan.bytes},
+       {"execution", execution_json(o.execution)},
        {"memory_bytes", memory}});
   if (with_ops) {
     Json ops = Json::array();
@@ -143,6 +159,7 @@ int plan(int argc, char** argv) {
   options.add("ops", ops, "the recorded step, op by op");
   options.add("json", json, "one line of JSON instead of tables");
   add_model_options(options, o.config);
+  add_execution_options(options, o.execution);
   add_device_options(options, device_options);
   options.pass_over(pretrain_keys());
   if (!options.parse(argc, argv)) return done;

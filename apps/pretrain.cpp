@@ -94,6 +94,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
         "what to do about a loss or gradient that is not finite: stop, or go on from the last good state without that "
         "batch, and stop at the third in a row")
       .one_of({"stop", "rollback"});
+  add_execution_options(t, o.run.execution);
   add_device_options(t, o.device);
   t.add("graph", o.graph, "replay a captured step; with --no-graph every kernel is launched anew");
 }
@@ -116,6 +117,7 @@ double memory_for_training(const kernels::Device& device) {
 
 StepPlanOptions plan_options(const RunOptions& o, kernels::DType pixels) {
   return {.config = o.config,
+          .execution = o.execution,
           .batch = o.recipe.batch,
           .micro_batch = o.recipe.micro(),
           .compute = o.compute,

@@ -69,7 +69,7 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
   if (o.micro_batch < 1 || o.batch % o.micro_batch != 0)
     throw kernels::Error(std::to_string(o.micro_batch) + " does not divide the batch of " + std::to_string(o.batch),
                          "--micro-batch", "a divisor of --batch");
-  mae::Model model(o.config, o.compute);
+  mae::Model model(o.config, o.compute, o.execution);
   StepPlan plan{.parameters = model.parameters().count(),
                 .trainable = model.parameters().trainable_count(),
                 .official = mae::official_training_flops(o.config)};
@@ -79,8 +79,10 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
   plan.memory.inputs = mae::input_bytes(o.config, o.pixels, o.compute, o.micro_batch, engine::steps_under_way);
   const auto batch = static_cast<double>(o.batch), micro_batches = batch / static_cast<double>(o.micro_batch);
   for (const engine::OpEntry& op : plan.ops) {
-    const double times = (op.range == "update" ? 1 : micro_batches) / batch;
+    const double repeats = op.range == "update" ? 1 : micro_batches, times = repeats / batch;
     for (const kernels::LaunchRecord& record : op.launches) {
+      plan.launches += repeats;
+      plan.bytes += record.cost.bytes * repeats;
       plan.all += record.cost.flops * times;
       if (product(record)) plan.products += record.cost.flops * times;
     }

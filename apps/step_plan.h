@@ -11,11 +11,13 @@
 #include "engine/workspace.h"
 #include "kernels/core/dtype.h"
 #include "mae/config.h"
+#include "mae/execution.h"
 
 namespace apps {
 
 struct StepPlanOptions {
   mae::Config config;
+  mae::Execution execution{};
   std::int64_t batch = 4096, micro_batch = 4096;  // the second divides the first
   kernels::DType compute = kernels::DType::f32;
   kernels::DType pixels = kernels::DType::u8;
@@ -25,6 +27,8 @@ struct StepPlan {
   std::int64_t parameters = 0, trainable = 0;  // elements
   double official = 0;                         // FLOPs per image: mae::official_training_flops
   double products = 0, all = 0;                // FLOPs per image: matmul and attention kernels; every kernel
+  double launches = 0,
+         bytes = 0;  // calls of launch(), whose rows may start several kernels; fewest bytes they can move
   engine::MemoryPlan memory;
   std::vector<engine::OpEntry> ops;  // of one micro-batch, then of the update (range "update")
 };
@@ -36,8 +40,8 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& options);
 /// The largest divisor of the batch whose step needs at most so many bytes; 0: not even one image fits.
 std::int64_t largest_micro_batch(kernels::Stream& stream, StepPlanOptions options, double bytes);
 
-/// Throws kernels::Error where `plan`, made with these options, needs more memory than `bytes`, with the micro-batch that
-/// would do.
+/// Throws kernels::Error where `plan`, made with these options, needs more memory than `bytes`, with the micro-batch
+/// that would do.
 void require_memory(kernels::Stream& stream, const StepPlanOptions& options, const StepPlan& plan, double bytes);
 
 }  // namespace apps

@@ -9,6 +9,7 @@
 
 #include "apps/cli.h"
 #include "apps/learning_picture.h"
+#include "apps/model_options.h"
 #include "apps/run_checkpoints.h"
 #include "apps/run_record.h"
 #include "engine/files.h"
@@ -72,7 +73,7 @@ class Run {
                            .workers = options.workers,
                            .max_damaged = options.max_damaged}),
         pretraining_(stream, options.config, options.recipe, options.compute, training.dtype, loader_.steps_per_epoch(),
-                     options.replay),
+                     options.replay, options.execution),
         queue_(loader_, pretraining_, options.look_ahead),
         learning_(picture_folder_, options.recipe.epochs),
         fingerprint_(training.fingerprint),
@@ -134,8 +135,10 @@ class Run {
     if (!from) keep_old_log();
     record_.emplace(o_.folder);
     skipped_ = record_->open(first_step_);
-    event(from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}}),
-          first_step_);
+    Json line =
+        from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}});
+    line.add("execution", execution_json(o_.execution));
+    event(std::move(line), first_step_);
     print_first_lines();
     start_ = clock_seconds();
   }

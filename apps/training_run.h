@@ -44,6 +44,7 @@ struct RunOptions {
   std::int64_t stop_after_steps = 0;  // 0: run to the end. A later run with `automatic` goes on
   OnNonFinite on_nonfinite = OnNonFinite::stop;
   engine::Replay replay = engine::Replay::yes;
+  mae::Execution execution;
   LookAhead look_ahead = LookAhead::no;  // yes on a GPU, which works on its own
 };
 

@@ -11,22 +11,47 @@
 
 namespace engine {
 
+/// Who makes the gradient of a bias, the column sum of its layer's dy: the layer, in a pass of its own, or the op that
+/// makes dy, on the way.
+enum class BiasGradient { here, elsewhere };
+
 /// y = x w^T + b (+ residual).  x (..., in), w (out, in), b (out) or null; keeps x.
 /// The residual's gradient is dy itself: it is handed on, not copied.
-Tensor linear(Context& c, const Tensor& x, const Parameter& w, const Parameter& b, const Tensor& residual = {});
+Tensor linear(Context& c, const Tensor& x, const Parameter& w, const Parameter& b, const Tensor& residual = {},
+              BiasGradient bias = BiasGradient::here);
 
-/// Over the last dimension; keeps x, mean, rstd.
-Tensor layernorm(Context& c, const Tensor& x, const Parameter& gamma, const Parameter& beta, double eps);
+/// Over the last dimension; keeps x, mean, rstd. `bias_of_x`, or null: the bias that was added to x last. Its gradient
+/// is then made here, which is right where this op is the first that x was given to: in backward it comes last, and
+/// completes the gradient of x.
+Tensor layernorm(Context& c, const Tensor& x, const Parameter& gamma, const Parameter& beta, double eps,
+                 const Parameter& bias_of_x = {});
 
 /// Self-attention: qkv (B, T, 3 C) -> (B, T, C) with C = heads * D, scale D^-0.5; keeps qkv, the output, lse.
-Tensor attention(Context& c, const Tensor& qkv, int heads);
+/// `qkv_bias` (3 C), or null: the bias of qkv, whose gradient is then made here.
+Tensor attention(Context& c, const Tensor& qkv, int heads, const Parameter& qkv_bias = {});
+
+/// An MLP: y = gelu(x w1^T + b1) w2^T + b2 + residual; keeps x, the first product, and its GELU where that is stored.
+struct Mlp {
+  Parameter w1, b1, w2, b2;
+};
+enum class GeluOutput {
+  stored,
+  recomputed
+};  // recomputed: half of the hidden tensors that are kept, for one pass more in backward
+struct MlpOptions {
+  GeluOutput gelu = GeluOutput::stored;
+  BiasGradient b1 = BiasGradient::elsewhere;  // elsewhere: here too, by the product that makes its dy
+  BiasGradient b2 = BiasGradient::here;       // elsewhere: by another op, as in linear
+};
+Tensor mlp(Context& c, const Tensor& x, const Mlp& layers, const Tensor& residual, const MlpOptions& options);
 
 /// Exact GELU; keeps x.
 Tensor gelu(Context& c, const Tensor& x);
 
-/// Image patches as tokens (B, L, P P C), normalised: kernels/tokens.h. No gradient.
+/// Image patches as tokens (B, L, P P C), normalised: kernels/tokens.h. With ids (B, K) those patches alone. No
+/// gradient.
 Tensor patchify(Context& c, const View& images, const View& scale, const View& shift, int patch,
-                kernels::PatchOrder order);
+                kernels::PatchOrder order, const View& ids = {});
 
 /// The order of patches that masking draws: kernels/masking.h.
 struct Masking {
@@ -37,6 +62,11 @@ struct Masking {
   /// The ids of the first `keep` patches in shuffled order: (B, keep), rows L apart.
   View kept(std::int64_t keep) const {
     return {ids.view.data, ids.view.dtype, {ids.shape()[0], keep}, ids.view.row_stride};
+  }
+  /// The ids of all others, (B, L - keep), in shuffled order.
+  View masked(std::int64_t keep) const {
+    auto* first = ids.view.data ? ids.view.as<std::int32_t>() + keep : nullptr;
+    return {first, ids.view.dtype, {ids.shape()[0], patches() - keep}, ids.view.row_stride};
   }
 };
 Masking mask_ranks(Context& c, const View& draws, std::int64_t patches, std::uint32_t seed, std::uint32_t subindex = 0);
@@ -52,6 +82,31 @@ Tensor token_embed(Context& c, const Tensor& x, const Parameter& cls, const Para
 Tensor token_scatter(Context& c, const Tensor& x, const Parameter& mask_token, const Parameter& positions,
                      const Masking& masking);
 
+/// Tokens x (B, 1 + L, C) -> those of the masked patches, (B, L - keep, C), in shuffled order.
+Tensor masked_gather(Context& c, const Tensor& x, const Masking& masking, std::int64_t keep);
+
+/// The other way: x (B, L - keep, C) -> (B, 1 + L, C), zero in all other rows.
+Tensor masked_return(Context& c, const Tensor& x, const Masking& masking, std::int64_t keep);
+
+/// The rows that the decoder's input consists of, x (B, 1 + K, C) -> (B (1 + K) + L, C): every encoded token with its
+/// position, then, once for all samples, the mask token at every position. What is the same for each row, LayerNorm and
+/// linear layers, need not be done B times for a masked position.
+Tensor distinct_tokens(Context& c, const Tensor& x, const Parameter& mask_token, const Parameter& positions,
+                       const Masking& masking);
+
+/// Distinct rows (B (1 + K) + L, C) -> tokens (B, 1 + L, C): what token_scatter makes of x.
+Tensor merge_tokens(Context& c, const Tensor& rows, const Masking& masking);
+
+/// Attention of masked tokens only, with the projection before it: x (B, 1 + L, C) -> (B, L - keep, C). Keys and values
+/// of all tokens, queries of the masked ones: what self-attention gives for those rows. w (3 C, C), b (3 C) or null.
+/// Keeps x, its masked rows, q, k, v, the output, lse.
+struct Projection {
+  Parameter w, b;
+  BiasGradient bias = BiasGradient::here;  // elsewhere: by the attention kernel
+};
+Tensor masked_attention(Context& c, const Tensor& x, const Projection& qkv, int heads, const Masking& masking,
+                        std::int64_t keep);
+
 /// kernels/loss.h: adds the share of these samples to `loss` (1), or overwrites it. The end of a tape: the gradient of
 /// the loss is 1.
 struct MseOptions {
@@ -61,6 +116,15 @@ struct MseOptions {
   kernels::Write mode = kernels::Write::overwrite;
 };
 Tensor masked_mse(Context& c, const Tensor& pred, const Tensor& target, const Masking& masking, const View& loss,
+                  const MseOptions& options);
+
+/// The same in one kernel, from the images themselves, for predictions (B, L - keep, P P C) of the masked patches.
+struct PixelTargets {
+  View images, scale, shift;  // as patchify takes them
+  int patch = 16;
+  kernels::PatchOrder order = kernels::PatchOrder::row_column_channel;
+};
+Tensor pixel_loss(Context& c, const Tensor& pred, const PixelTargets& targets, const Masking& masking, const View& loss,
                   const MseOptions& options);
 
 }  // namespace engine

@@ -1,17 +1,20 @@
-#include "engine/ops.h"
+#include "engine/ops_common.h"
 #include "kernels/masking.h"
 
 namespace engine {
 
 Tensor patchify(Context& c, const View& images, const View& scale, const View& shift, int patch,
-                kernels::PatchOrder order) {
+                kernels::PatchOrder order, const View& ids) {
   const OpScope scope(c.profile, "patchify");
   const std::int64_t B = images.shape[0], L = (images.shape[1] / patch) * (images.shape[2] / patch);
-  Tensor patches = c.tensor({B, L, patch * patch * images.shape[3]});
-  launch(
-      c.stream,
-      kernels::Patchify{
-          .images = images, .scale = scale, .shift = shift, .patches = patches.view, .patch = patch, .order = order});
+  Tensor patches = c.tensor({B, ids ? ids.shape[1] : L, patch * patch * images.shape[3]});
+  launch(c.stream, kernels::Patchify{.images = images,
+                                     .scale = scale,
+                                     .shift = shift,
+                                     .ids = ids,
+                                     .patches = patches.view,
+                                     .patch = patch,
+                                     .order = order});
   return patches;
 }
 
@@ -36,6 +39,32 @@ Tensor token_gather(Context& c, const Tensor& x, const Masking& masking, std::in
         launch(back.stream,
                kernels::TokenGatherBackward{.dout = dy.view, .rank = rank.view, .dx = dx.view, .dx_mode = dx.mode});
       });
+  return out;
+}
+
+Tensor masked_gather(Context& c, const Tensor& x, const Masking& masking, std::int64_t keep) {
+  const OpScope scope(c.profile, "masked_gather");
+  Tensor out = c.tensor({x.shape()[0], masking.patches() - keep, x.shape()[2]});
+  launch_masked_gather(c, x.view, masking, keep, out.view);
+  if (!c.tape || !tracked(x)) return out;
+  c.tape->record(c, "masked_gather", out, {masking.rank, masking.ids},
+                 [=, x = gradient_only(x)](Context& back, Gradient& dy) {
+                   launch_masked_return(back, dy.view, masking, keep, gradient_target(back, x));
+                 });
+  return out;
+}
+
+Tensor masked_return(Context& c, const Tensor& x, const Masking& masking, std::int64_t keep) {
+  const OpScope scope(c.profile, "masked_return");
+  Tensor out = c.tensor({x.shape()[0], 1 + masking.patches(), x.shape()[2]});
+  launch_masked_return(c, x.view, masking, keep, {out.view, kernels::Write::overwrite});
+  if (!c.tape || !tracked(x)) return out;
+  c.tape->record(c, "masked_return", out, {masking.rank, masking.ids},
+                 [=, x = gradient_only(x)](Context& back, Gradient& dy) {
+                   const Tensor dx = back.like(x);
+                   launch_masked_gather(back, dy.view, masking, keep, dx.view);
+                   give_gradient(back, x, {dx.view, dx.storage});
+                 });
   return out;
 }
 
@@ -102,46 +131,6 @@ Tensor token_scatter(Context& c, const Tensor& x, const Parameter& mask_token, c
                    give_gradient(back, x, {dx.view, dx.storage});
                  });
   return out;
-}
-
-Tensor masked_mse(Context& c, const Tensor& pred, const Tensor& target, const Masking& masking, const View& loss,
-                  const MseOptions& o) {
-  const OpScope scope(c.profile, "masked_mse");
-  const DType statistics = kernels::statistics_of(pred.dtype());
-  const Shape patches = masking.rank.shape();
-  Tensor mean, rstd;
-  if (o.pixels == kernels::PixelTarget::normalized) {
-    mean = c.tensor(patches, statistics);
-    rstd = c.tensor(patches, statistics);
-  }
-  const int keep = static_cast<int>(o.keep);
-  launch(c.stream, kernels::MaskedMseForward{.pred = pred.view,
-                                             .target = target.view,
-                                             .rank = masking.rank.view,
-                                             .loss = loss,
-                                             .mean = mean.view,
-                                             .rstd = rstd.view,
-                                             .keep = keep,
-                                             .scale = o.scale,
-                                             .pixels = o.pixels,
-                                             .mode = o.mode});
-  Tensor result = tensor_of(loss);
-  if (!c.tape) return result;
-  c.tape->record(c, "masked_mse", result, {pred, target, masking.rank, mean, rstd},
-                 [=, rank = masking.rank, scale = o.scale](Context& back, Gradient&) {
-                   if (!tracked(pred)) return;
-                   const Tensor dpred = back.like(pred);
-                   launch(back.stream, kernels::MaskedMseBackward{.pred = pred.view,
-                                                                  .target = target.view,
-                                                                  .rank = rank.view,
-                                                                  .mean = mean.view,
-                                                                  .rstd = rstd.view,
-                                                                  .dpred = dpred.view,
-                                                                  .keep = keep,
-                                                                  .scale = scale});
-                   give_gradient(back, pred, {dpred.view, dpred.storage});
-                 });
-  return result;
 }
 
 }  // namespace engine

@@ -81,6 +81,8 @@ bool Parameter::trainable() const {
 
 View Parameter::gradient(const Shape& shape) const { return owner->part(owner->gradient(), index, shape); }
 
+bool Parameter::written() const { return owner->written_[static_cast<std::size_t>(index)]; }
+
 kernels::Write Parameter::take_write_mode() const {
   const auto i = static_cast<std::size_t>(index);
   const bool first = !owner->written_[i];

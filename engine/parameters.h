@@ -43,6 +43,8 @@ struct Parameter {
   /// Where backward writes, and how: the first write of a step overwrites, later ones accumulate.
   View gradient(const Shape& shape) const;
   kernels::Write take_write_mode() const;
+  /// Whether its gradient has been written in this step.
+  bool written() const;
 };
 
 class Parameters {

@@ -7,7 +7,8 @@ namespace mae {
 using engine::Parameter;
 using kernels::Shape;
 
-Model::Model(const Config& config, kernels::DType dtype) : config_(config), parameters_(dtype) {
+Model::Model(const Config& config, kernels::DType dtype, const Execution& execution)
+    : config_(config), execution_(execution), parameters_(dtype) {
   validate(config);
   declare_encoder();
   declare_decoder();
@@ -27,7 +28,9 @@ void Model::declare_encoder() {
                                  .heads = c.heads,
                                  .qkv_bias = c.qkv_bias,
                                  .eps = c.ln_eps};
-  for (int i = 0; i < c.depth; ++i) blocks_.push_back(add_block(parameters_, "blocks." + std::to_string(i), shape));
+  for (int i = 0; i < c.depth; ++i)
+    blocks_.push_back(add_block(parameters_, "blocks." + std::to_string(i), shape, execution_.fusion()));
+  for (engine::Block& block : blocks_) block.norm_follows = true;
   norm_ = add_layernorm(parameters_, "norm", c.dim, c.ln_eps);
 }
 
@@ -43,7 +46,9 @@ void Model::declare_decoder() {
                                  .qkv_bias = c.qkv_bias,
                                  .eps = c.ln_eps};
   for (int i = 0; i < c.decoder_depth; ++i)
-    decoder_blocks_.push_back(add_block(parameters_, "decoder_blocks." + std::to_string(i), shape));
+    decoder_blocks_.push_back(
+        add_block(parameters_, "decoder_blocks." + std::to_string(i), shape, execution_.fusion()));
+  for (engine::Block& block : decoder_blocks_) block.norm_follows = &block != &decoder_blocks_.back() || c.decoder_norm;
   if (c.decoder_norm) decoder_norm_ = add_layernorm(parameters_, "decoder_norm", c.decoder_dim, c.ln_eps);
   decoder_pred_ = add_linear(parameters_, "decoder_pred", c.decoder_dim, c.patch_values());
 }
@@ -61,10 +66,6 @@ void Model::initialize(kernels::Stream& stream, std::uint32_t seed, engine::Purp
   parameters_.refresh_compute(stream);
 }
 
-Tensor Model::patches_to_embed(Context& c, const Images& images) const {
-  return patchify(c, images.pixels, images.scale, images.shift, config_.patch, kernels::PatchOrder::channel_row_column);
-}
-
 Tensor Model::patches_to_predict(Context& c, const Images& images) const {
   return patchify(c, images.pixels, images.scale, images.shift, config_.patch, config_.patch_order);
 }
@@ -73,44 +74,91 @@ Masking Model::random_masking(Context& c, const View& draws, std::uint32_t seed)
   return mask_ranks(c, draws, config_.patches(), seed);
 }
 
+Tensor Model::embedded_patches(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const {
+  const auto patches = [&](const View& ids) {  // in the order of the embedding's weight
+    return patchify(c, images.pixels, images.scale, images.shift, config_.patch,
+                    kernels::PatchOrder::channel_row_column, ids);
+  };
+  if (execution_.embed_kept) return patch_embed_(c, patches(masking.kept(keep)));
+  return token_gather(c, patch_embed_(c, patches({})), masking, keep);
+}
+
 Tensor Model::forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const {
   const engine::RangeScope range(c.profile, "encoder");
-  const Tensor kept = token_gather(c, patches_to_embed(c, images), masking, keep);  // (B, keep, C P P)
-  Tensor x = token_embed(c, patch_embed_(c, kept), cls_token_, pos_embed_, masking);
+  Tensor x = token_embed(c, embedded_patches(c, images, masking, keep), cls_token_, pos_embed_, masking);
+  Parameter bias{};  // the last one that was added to x
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     const engine::RangeScope block(c.profile, "blocks." + std::to_string(i));
-    x = blocks_[i](c, x);
+    x = blocks_[i](c, x, bias);
+    bias = blocks_[i].last_bias();
   }
-  return norm_(c, x);
+  return norm_(c, x, bias);
+}
+
+/// The last block for masked tokens alone, where they are all that is wanted: their rows of (B, 1 + L, C).
+Tensor Model::decoder_blocks(Context& c, const Tensor& embedded, const Masking& masking, bool masked_only) const {
+  const std::size_t count = decoder_blocks_.size();
+  const std::int64_t keep = embedded.shape()[1] - 1;
+  Tensor x;
+  Parameter bias{};
+  for (std::size_t i = 0; i < count; ++i) {
+    const engine::RangeScope scope(c.profile, "decoder_blocks." + std::to_string(i));
+    const engine::Block& block = decoder_blocks_[i];
+    const bool last = masked_only && execution_.masked_queries && i + 1 == count;
+    if (i == 0 && !last && execution_.distinct_tokens) {
+      x = block.from_distinct(c, distinct_tokens(c, embedded, mask_token_, decoder_pos_embed_, masking), masking);
+    } else {
+      if (i == 0) x = token_scatter(c, embedded, mask_token_, decoder_pos_embed_, masking);
+      x = last ? block.of_masked(c, x, masking, keep, bias) : block(c, x, bias);
+    }
+    bias = block.last_bias();
+  }
+  if (count == 0) x = token_scatter(c, embedded, mask_token_, decoder_pos_embed_, masking);
+  if (masked_only && !(execution_.masked_queries && count > 0)) x = masked_gather(c, x, masking, keep);
+  return config_.decoder_norm ? decoder_norm_(c, x, bias) : x;
 }
 
 Tensor Model::forward_decoder(Context& c, const Tensor& latent, const Masking& masking) const {
   const engine::RangeScope range(c.profile, "decoder");
   const Tensor embedded = config_.decoder_embed ? decoder_embed_(c, latent) : latent;
-  Tensor x = token_scatter(c, embedded, mask_token_, decoder_pos_embed_, masking);
-  for (std::size_t i = 0; i < decoder_blocks_.size(); ++i) {
-    const engine::RangeScope block(c.profile, "decoder_blocks." + std::to_string(i));
-    x = decoder_blocks_[i](c, x);
-  }
-  return decoder_pred_(c, config_.decoder_norm ? decoder_norm_(c, x) : x);
+  return decoder_pred_(c, decoder_blocks(c, embedded, masking, false));
+}
+
+Tensor Model::forward_masked(Context& c, const Tensor& latent, const Masking& masking) const {
+  const engine::RangeScope range(c.profile, "decoder");
+  const Tensor embedded = config_.decoder_embed ? decoder_embed_(c, latent) : latent;
+  return decoder_pred_(c, decoder_blocks(c, embedded, masking, true));
 }
 
 Tensor Model::forward_loss(Context& c, const Images& images, const Tensor& pred, const Masking& masking,
                            const engine::LossSlot& slot, std::int64_t global_batch) const {
   const engine::RangeScope range(c.profile, "loss");
-  const double masked_values = static_cast<double>((config_.patches() - config_.keep()) * config_.patch_values());
-  return masked_mse(c, pred, patches_to_predict(c, images), masking, slot.loss,
-                    {.keep = config_.keep(),
-                     .scale = 1 / (static_cast<double>(global_batch) * masked_values),
-                     .pixels = config_.norm_pix ? kernels::PixelTarget::normalized : kernels::PixelTarget::raw,
-                     .mode = slot.mode});
+  const std::int64_t keep = config_.keep();
+  const double masked_values = static_cast<double>((config_.patches() - keep) * config_.patch_values());
+  const engine::MseOptions options{
+      .keep = keep,
+      .scale = 1 / (static_cast<double>(global_batch) * masked_values),
+      .pixels = config_.norm_pix ? kernels::PixelTarget::normalized : kernels::PixelTarget::raw,
+      .mode = slot.mode};
+  const bool all = pred.shape()[1] == 1 + masking.patches();  // else L - keep, which is always less
+  if (!execution_.fuse_loss) {
+    const Tensor everywhere = all ? pred : masked_return(c, pred, masking, keep);
+    return masked_mse(c, everywhere, patches_to_predict(c, images), masking, slot.loss, options);
+  }
+  const engine::PixelTargets targets{.images = images.pixels,
+                                     .scale = images.scale,
+                                     .shift = images.shift,
+                                     .patch = config_.patch,
+                                     .order = config_.patch_order};
+  return pixel_loss(c, all ? masked_gather(c, pred, masking, keep) : pred, targets, masking, slot.loss, options);
 }
 
 Tensor Model::forward(Context& c, const Images& images, const View& draws, std::uint32_t seed,
                       const engine::LossSlot& slot, std::int64_t global_batch) const {
   const Masking masking = random_masking(c, draws, seed);
   const Tensor latent = forward_encoder(c, images, masking, config_.keep());
-  return forward_loss(c, images, forward_decoder(c, latent, masking), masking, slot, global_batch);
+  const Tensor pred = execution_.masked_head ? forward_masked(c, latent, masking) : forward_decoder(c, latent, masking);
+  return forward_loss(c, images, pred, masking, slot, global_batch);
 }
 
 PixelScaling pixel_scaling(const Config& config) {

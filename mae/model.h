@@ -2,8 +2,7 @@
 // masking, encoder on visible patches, decoder on all, loss on masked patches.
 //
 // Parameter names are the official state-dict keys, declared in forward order, encoder first. Where this differs in
-// order of work but not in values: patches are gathered before they are embedded, so that only the kept ones are (the
-// official code embeds all).
+// order of work but not in values, mae/execution.h has a switch.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +11,7 @@
 #include "engine/layers.h"
 #include "engine/step.h"
 #include "mae/config.h"
+#include "mae/execution.h"
 
 namespace mae {
 
@@ -29,7 +29,7 @@ struct Images {
 
 class Model {
  public:
-  Model(const Config& config, kernels::DType dtype);
+  Model(const Config& config, kernels::DType dtype, const Execution& execution = {});
 
   const Config& config() const { return config_; }
   engine::Parameters& parameters() { return parameters_; }
@@ -38,8 +38,6 @@ class Model {
   /// Allocates, and draws initial values by the config's rule (recipe 1.8): the same for any device.
   void initialize(kernels::Stream& stream, std::uint32_t seed, engine::Purpose purpose);
 
-  /// Patches in the order of the embedding's weight: (B, L, C P P).
-  Tensor patches_to_embed(Context& c, const Images& images) const;
   /// Patches in the order of target and prediction: (B, L, P P C).
   Tensor patches_to_predict(Context& c, const Images& images) const;
 
@@ -51,8 +49,10 @@ class Model {
 
   /// (B, 1 + keep, dim) -> predictions (B, 1 + L, P P C); row 0 belongs to the class token.
   Tensor forward_decoder(Context& c, const Tensor& latent, const Masking& masking) const;
+  /// The same for masked patches alone, in shuffled order: (B, L - keep, P P C).
+  Tensor forward_masked(Context& c, const Tensor& latent, const Masking& masking) const;
 
-  /// Adds this micro-batch's share of the mean over the global batch to `slot`.
+  /// Adds this micro-batch's share of the mean over the global batch to `slot`. Takes predictions of either kind.
   Tensor forward_loss(Context& c, const Images& images, const Tensor& pred, const Masking& masking,
                       const engine::LossSlot& slot, std::int64_t global_batch) const;
 
@@ -64,8 +64,11 @@ class Model {
   void declare_encoder();
   void declare_decoder();
   void set_decay();
+  Tensor embedded_patches(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const;
+  Tensor decoder_blocks(Context& c, const Tensor& embedded, const Masking& masking, bool masked_only) const;
 
   Config config_;
+  Execution execution_;
   engine::Parameters parameters_;
   engine::Parameter cls_token_, pos_embed_, mask_token_, decoder_pos_embed_;
   engine::Linear patch_embed_, decoder_embed_, decoder_pred_;

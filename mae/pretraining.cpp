@@ -38,7 +38,8 @@ void adopt_choices(const engine::Checkpoint& checkpoint) {
 }
 
 Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
-                         kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay)
+                         kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay,
+                         const Execution& execution)
     : stream_(stream),
       recipe_(recipe),
       schedule_{.lr = recipe.lr(),
@@ -46,7 +47,7 @@ Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Re
                 .warmup_epochs = recipe.warmup_epochs,
                 .epochs = recipe.epochs,
                 .steps_per_epoch = steps_per_epoch},
-      model_(config, compute),
+      model_(config, compute, execution),
       pixels_(pixels),
       inputs_(stream, config, pixels, compute, recipe.micro(), engine::steps_under_way),
       micro_count_(recipe.micro()),

@@ -39,7 +39,8 @@ class Pretraining {
  public:
   /// Plans, allocates and draws initial values. `pixels`: dtype of the data set; `steps_per_epoch`: of the loader.
   Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
-              kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay = engine::Replay::yes);
+              kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay = engine::Replay::yes,
+              const Execution& execution = {});
 
   /// One optimizer step on a global batch.
   engine::StepResult step(const Batch& batch);

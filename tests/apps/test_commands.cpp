@@ -39,6 +39,7 @@ TEST_CASE("a run from images to accuracy") {
     CHECK_THAT(config, ContainsSubstring(key));
   const std::string events = engine::read_file(run + "/events.jsonl");
   CHECK_THAT(events, ContainsSubstring("validation_loss"));
+  CHECK_THAT(events, ContainsSubstring("\"execution\":{\"embed_kept\":true"));
   CHECK(mae::read_image(run + "/pictures/learning.png").width > 200);
 
   SECTION("an existing run is refused, and nothing of it changes") {

@@ -26,7 +26,7 @@ constexpr double seconds = 20;  // unoptimised, under sanitizers
 struct Expected {
   const char* model;
   std::int64_t parameters, trainable;
-  double official, skipped;  // GFLOP: the patch embedding of hidden patches, forward and backward, is not executed
+  double official, executed;  // GFLOP; executed: the exact minimum
 };
 
 }  // namespace
@@ -34,9 +34,9 @@ struct Expected {
 // notes/performance.md 3a
 TEST_CASE("parameters and FLOPs of the models of the paper") {
   const Expected models[] = {
-      {"mae_vit_base_patch16", 111'907'840, 111'655'680, 58.46, 2 * (0.231 - 0.058)},
-      {"mae_vit_large_patch16", 329'541'888, 329'239'296, 124.23, 2 * (0.308 - 0.077)},
-      {"mae_vit_huge_patch14", 657'074'508, 656'613'964, 290.99, 2 * (0.385 - 0.096)},
+      {"mae_vit_base_patch16", 111'907'840, 111'655'680, 58.46, 56.45},
+      {"mae_vit_large_patch16", 329'541'888, 329'239'296, 124.23, 122.11},
+      {"mae_vit_huge_patch14", 657'074'508, 656'613'964, 290.99, 288.26},
   };
   for (const Expected& expected : models) {
     INFO(expected.model);
@@ -46,7 +46,7 @@ TEST_CASE("parameters and FLOPs of the models of the paper") {
     CHECK(plan.parameters == expected.parameters);
     CHECK(plan.trainable == expected.trainable);
     CHECK(plan.official * 1e-9 == Approx(expected.official).epsilon(1e-3));
-    CHECK(plan.products * 1e-9 == Approx(expected.official - expected.skipped).epsilon(1e-3));
+    CHECK(plan.products * 1e-9 == Approx(expected.executed).epsilon(1e-3));  // once a batch of 64: the mask tokens
     CHECK(plan.all > plan.products);
     CHECK(plan.all < plan.products * 1.01);
     CHECK(took.count() < seconds);
@@ -74,7 +74,8 @@ TEST_CASE("memory by kind follows precision and micro-batch") {
   CHECK(f32.memory.inputs == 2 * 64 * (224 * 224 * 3 + 8) + 2 * 3 * 4);  // two slots
   CHECK(bf16.memory.activations < 0.6 * f32.memory.activations);
   CHECK(half.memory.activations == Approx(f32.memory.activations / 2).epsilon(0.01));
-  CHECK(half.products == Approx(f32.products).epsilon(1e-9));
+  // each micro-batch projects the decoder's mask tokens once, forward and twice backward, for all of its images
+  CHECK(half.products - f32.products == Approx(3 * 2 * 196.0 * 512 * 1536 * (1.0 / 32 - 1.0 / 64)).epsilon(1e-9));
   CHECK(f32.memory.total() > f32.memory.activations + f32.memory.moments + f32.memory.parameters);
 }
 
@@ -90,7 +91,7 @@ TEST_CASE("the recorded step is forward, backward, update, and reads each parame
     const int now = op.range == "update" ? 2 : op.backward || op.range == "backward" ? 1 : 0;
     CHECK(now >= phase);
     phase = now;
-    CHECK(!op.launches.empty());
+    if (!(op.backward && op.op == "pixel_loss")) CHECK(!op.launches.empty());  // it hands on what forward has made
     read += op.parameters;
     kept += op.kept_bytes;
     for (const kernels::LaunchRecord& launch : op.launches) CHECK(launch.cost.bytes > 0);

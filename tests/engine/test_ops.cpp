@@ -55,6 +55,69 @@ TEST_CASE("attention") {
   check.run({{2, 5, 3 * 2 * 4}}, [](Context& c, const std::vector<Tensor>& x) { return attention(c, x[0], 2); });
 }
 
+TEST_CASE("biases whose gradients other ops make: of queries, keys and values, and of what a layernorm is given") {
+  OpCheck check;
+  const Parameter w = check.parameter({"qkv.w", {24, 8}}), b = check.parameter({"qkv.b", {24}}),
+                  w2 = check.parameter({"proj.w", {8, 8}}), b2 = check.parameter({"proj.b", {8}}),
+                  gamma = check.parameter({"gamma", {8}, 1}), beta = check.parameter({"beta", {8}});
+  constexpr auto elsewhere = BiasGradient::elsewhere;
+  check.run({{2, 5, 8}}, [&](Context& c, const std::vector<Tensor>& x) {
+    const Tensor attended = attention(c, linear(c, x[0], w, b, {}, elsewhere), 2, b);
+    const Tensor y = linear(c, attended, w2, b2, x[0], elsewhere);
+    return linear(c, layernorm(c, y, gamma, beta, 1e-6, b2), w2, {}, y);  // y twice: norm first
+  });
+}
+
+TEST_CASE("mlp, with GELU stored and recomputed, biases here and elsewhere") {
+  for (const auto gelu : {GeluOutput::stored, GeluOutput::recomputed}) {
+    for (const auto bias : {BiasGradient::here, BiasGradient::elsewhere}) {
+      OpCheck check;
+      const Mlp layers{.w1 = check.parameter({"w1", {9, 5}}),
+                       .b1 = check.parameter({"b1", {9}}),
+                       .w2 = check.parameter({"w2", {5, 9}}),
+                       .b2 = check.parameter({"b2", {5}})};
+      check.run({{2, 3, 5}, {2, 3, 5}}, [&](Context& c, const std::vector<Tensor>& x) {
+        return mlp(c, x[0], layers, x[1], {.gelu = gelu, .b1 = bias});
+      });
+    }
+  }
+}
+
+TEST_CASE("masked_attention") {
+  for (const auto bias : {BiasGradient::here, BiasGradient::elsewhere}) {
+    OpCheck check;
+    const Projection qkv{.w = check.parameter({"w", {24, 8}}), .b = check.parameter({"b", {24}}), .bias = bias};
+    const Masking masking = some_masking(check.session(), 3, 6);
+    check.run({{3, 7, 8}},
+              [&](Context& c, const std::vector<Tensor>& x) { return masked_attention(c, x[0], qkv, 2, masking, 2); });
+  }
+}
+
+TEST_CASE("masked_gather and masked_return") {
+  OpCheck gather, back;
+  const Masking masking = some_masking(gather.session(), 3, 8), same = some_masking(back.session(), 3, 8);
+  gather.run({{3, 9, 4}}, [&](Context& c, const std::vector<Tensor>& x) { return masked_gather(c, x[0], masking, 3); });
+  back.run({{3, 5, 4}}, [&](Context& c, const std::vector<Tensor>& x) { return masked_return(c, x[0], same, 3); });
+}
+
+TEST_CASE("distinct_tokens and merge_tokens, which together are token_scatter") {
+  OpCheck check;
+  const Parameter token = check.parameter({"mask_token", {1, 1, 4}}),
+                  positions = check.parameter({"positions", {1, 9, 4}}), w = check.parameter({"w", {4, 4}});
+  const Masking masking = some_masking(check.session(), 3, 8);
+  const auto both = [&](Context& c, const Tensor& x) {
+    return std::pair(merge_tokens(c, distinct_tokens(c, x, token, positions, masking), masking),
+                     token_scatter(c, x, token, positions, masking));
+  };
+  check.run({{3, 3, 4}}, [&](Context& c, const std::vector<Tensor>& x) {
+    const Tensor rows = distinct_tokens(c, x[0], token, positions, masking);
+    return linear(c, merge_tokens(c, gelu(c, rows), masking), w, {}, merge_tokens(c, rows, masking));
+  });
+  Context context = check.session().context();
+  const auto [merged, scattered] = both(context, check.session().variable({3, 3, 4}, normals(36, 5)));
+  CHECK((Session::values(merged.view) == Session::values(scattered.view)));
+}
+
 TEST_CASE("token_gather") {
   OpCheck check;
   const Masking masking = some_masking(check.session(), 3, 8);
@@ -94,6 +157,26 @@ TEST_CASE("masked_mse, raw and normalised") {
     tape.backward(taped, masked_mse(taped, pred, target, masking, loss.view, options));
     const auto f = [&] {
       masked_mse(plain, pred, target, masking, loss.view, options);
+      return Session::get(loss.view, 0);
+    };
+    check_gradients(f, {{"pred", pred.view, Session::values(pred.gradient->view)}});
+  }
+}
+
+TEST_CASE("pixel_loss, raw and normalised") {
+  for (const auto pixels : {kernels::PixelTarget::raw, kernels::PixelTarget::normalized}) {
+    Session session;
+    const Masking masking = some_masking(session, 2, 6);
+    const Tensor images = session.variable({2, 4, 6, 2}, normals(96, 2)), scale = session.variable({2}, {1.5, 0.5}),
+                 shift = session.variable({2}, {0.1, -0.2});
+    const Tensor pred = session.variable({2, 4, 8}, normals(64, 1)), loss = session.variable({1}, {0});
+    const PixelTargets targets{.images = images.view, .scale = scale.view, .shift = shift.view, .patch = 2};
+    const MseOptions options{.keep = 2, .scale = 1.0 / 64, .pixels = pixels};
+    Tape tape;
+    Context taped = session.context(&tape), plain = session.context();
+    tape.backward(taped, pixel_loss(taped, pred, targets, masking, loss.view, options));
+    const auto f = [&] {
+      pixel_loss(plain, pred, targets, masking, loss.view, options);
       return Session::get(loss.view, 0);
     };
     check_gradients(f, {{"pred", pred.view, Session::values(pred.gradient->view)}});

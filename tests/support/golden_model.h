@@ -62,8 +62,10 @@ class GoldenModel {
 
   mae::Images inputs() const { return {images.view, scale.view, shift.view}; }
   Tensor latent(Context& c) const { return model.forward_encoder(c, inputs(), masking, model.config().keep()); }
+  /// As training takes it: of masked patches alone. With `prediction`: of all, which are left there.
   Tensor loss(Context& c, const LossSlot& slot, Tensor* prediction = nullptr) const {
-    const Tensor pred = model.forward_decoder(c, latent(c), masking);
+    const Tensor pred =
+        prediction ? model.forward_decoder(c, latent(c), masking) : model.forward_masked(c, latent(c), masking);
     if (prediction) *prediction = pred;
     return model.forward_loss(c, inputs(), pred, masking, slot, batch);
   }

@@ -19,7 +19,7 @@ inline mae::Config tiny_config() {
   c.depth = 2;
   c.heads = 2;
   c.decoder_dim = 24;
-  c.decoder_depth = 1;
+  c.decoder_depth = 2;  // a first block and a last one
   c.decoder_heads = 3;
   return c;
 }
