@@ -34,5 +34,33 @@ with tempfile.TemporaryDirectory() as folder:
     report = json.loads(result.read_text())
     assert report["device"] == "none" and report["figures"] == {}, report
     assert [step["verdict"] for step in report["steps"].values()] == ["not run"] * 4, report
-    assert report["commit"] and report["date"], report
+    assert report["commit"] and report["date"] and report["targets"] == "none", report
+    assert not list(out.glob("*_bench")), list(out.iterdir())  # nothing was measured
 print("script/gpu without a GPU: as it says")
+
+# bench/gpu with a program that only writes down how it was called, and a PyTorch that is not there
+with tempfile.TemporaryDirectory() as folder:
+    root = pathlib.Path(folder)
+    (root / "torch.py").write_text("raise ImportError('no torch in this test')\n")
+    program = root / "bench_kernels"
+    program.write_text(f"""#!{sys.executable}
+import json, os, pathlib, sys
+with open("{root}/calls", "a") as calls:
+    calls.write(" ".join(sys.argv[1:]) + "\\n")
+out = pathlib.Path(sys.argv[sys.argv.index("--json") + 1])
+out.write_text(json.dumps({{"runs": [{{"results": []}}]}}))
+sys.exit(int(os.environ.get("BENCH_FAILS", "0")) if out.name == "before.json" else 0)
+""")
+    program.chmod(0o755)
+    for fails, code in [("0", 0), ("1", 1)]:
+        environment = {**os.environ, "BENCH_KERNELS": str(program), "PYTHONPATH": str(root), "BENCH_FAILS": fails}
+        run = subprocess.run([pathlib.Path(sys.argv[1]) / "bench" / "gpu", root / "out"], env=environment, capture_output=True,
+                             text=True, timeout=60)
+        assert run.returncode == code and "no PyTorch here" in run.stdout, run
+    before, behind, products, rest = (root / "calls").read_text().splitlines()[:4]
+    assert "--kernel matmul --all" in products, products
+    assert "--case attention_forward B=256 T=50 H=12 D=64 bf16 +lse:output" in before and "--skip-unknown" in before, before
+    assert "--no-check" in behind and "--budget" in rest and "--case" not in rest, (behind, rest)
+    assert len(json.loads((root / "out" / "ours.json").read_text())["runs"]) == 2
+    assert sorted(f.name for f in (root / "out").glob("*.json")) == ["all.json", "ours.json", "products.json"], list((root / "out").iterdir())
+print("bench/gpu without PyTorch: our rows alone")

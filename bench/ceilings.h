@@ -1,0 +1,30 @@
+// What the machine can do at most, measured in the run that uses it: bytes a second of a large copy, and operations a
+// second of a large matrix product in each type.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "bench/timing.h"
+#include "bench/work.h"
+
+namespace bench {
+
+struct Ceiling {
+  double rate = 0;   // bytes or operations a second
+  std::string what;  // "cast=packs of 2 x 1073 MB"
+};
+
+struct Ceilings {
+  Ceiling bandwidth;
+  std::map<DType, Ceiling> products;  // by type of the operands
+
+  /// The least microseconds that a launch in this type can take; `by_bytes`: whether memory is what bounds it.
+  double floor_us(const Cost& cost, DType type, bool& by_bytes) const;
+};
+
+/// Those of the types in `products`: cast and matmul on large operands, by the row that is taken or by a library's, the
+/// better of them.
+Ceilings measure_ceilings(const Device& device, const std::vector<Kernel>& kernels, const std::vector<DType>& products);
+
+}  // namespace bench

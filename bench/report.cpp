@@ -1,0 +1,167 @@
+#include "bench/report.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <sstream>
+
+#ifndef MAE_COMMIT
+#define MAE_COMMIT "unknown"
+#endif
+
+namespace bench {
+namespace {
+
+using engine::Json;
+
+struct Floor {
+  double us = 0;
+  bool by_bytes = true;
+};
+
+Floor floor_of(const Work& work, const Ceilings& ceilings) {
+  Floor floor;
+  floor.us = ceilings.floor_us(work.cost, work.dtype, floor.by_bytes);
+  return floor;
+}
+
+double rate(double amount, double us) { return us > 0 ? amount / us * 1e-3 : 0; }  // 10^9 a second
+
+std::string verdict(const Checked& checked) {
+  if (!checked.done) return "not checked";
+  return fmt::format("{} {:.1e}", checked.passed ? "ok" : "WRONG", checked.worst);
+}
+
+/// The value of a line "name : value" of a file of the kernel's.
+std::string line_of(const char* path, const std::string& name) {
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind(name, 0) != 0) continue;
+    const std::size_t begin = line.find_first_not_of(" \t:", name.size());
+    return begin == std::string::npos ? "" : line.substr(begin);
+  }
+  return "";
+}
+
+/// "580.159.04" of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.04  ..."
+std::string driver() {
+  std::istringstream words(line_of("/proc/driver/nvidia/version", "NVRM version"));
+  for (std::string word; words >> word;) {
+    if (word.find_first_not_of("0123456789.") == std::string::npos && word.find('.') != std::string::npos) return word;
+  }
+  return "none";
+}
+
+Json views_of(const Work& work) {
+  Json views = Json::array();
+  for (const Field& field : work.fields) {
+    views.add({}, Json::object({{"name", field.name},
+                                {"role", name_of(field.role)},
+                                {"dtype", name_of(field.view.dtype)},
+                                {"shape", to_string(field.view.shape)}}));
+  }
+  return views;
+}
+
+Json check_json(const Checked& checked) {
+  if (!checked.done) return Json::object({{"verdict", "not checked"}, {"why", checked.note}});
+  return Json::object({{"verdict", checked.passed ? "passed" : "failed"},
+                       {"relative_l2", checked.worst},
+                       {"bound", checked.bound},
+                       {"worst_output", checked.note}});
+}
+
+}  // namespace
+
+std::string table_head() {
+  const std::string head =
+      fmt::format("{:<22} {:<12} {:<30} {:<5} {:>2} {:>11} {:>19} {:>8} {:>9} {:>8}  {}\n", "kernel", "row", "shape",
+                  "dtype", "v", "median us", "p10 - p90", "GB/s", "GFLOP/s", "% floor", "check");
+  return head + std::string(head.size() - 1, '-') + "\n";
+}
+
+std::string table_lines(const Work& work, const Contest& contest, const Ceilings& ceilings) {
+  std::string lines;
+  const Floor floor = floor_of(work, ceilings);
+  for (const Result& r : contest.results) {
+    lines += fmt::format("{:<22} {:<12} {:<30} {:<5} {:>2} ", work.kernel, r.row.name, work.shape, name_of(work.dtype),
+                         work.variation);
+    if (!r.error.empty()) {
+      lines += "FAILED: " + r.error + "\n";
+      continue;
+    }
+    const double us = r.times.median;
+    lines += fmt::format("{:>11.2f} {:>19} {:>8.1f} {:>9.1f} {:>8.1f}  {}\n", us,
+                         fmt::format("{:.2f} - {:.2f}", r.times.p10, r.times.p90), rate(work.cost.bytes, us),
+                         rate(work.cost.flops, us), us > 0 ? floor.us / us * 100 : 0, verdict(r.checked));
+  }
+  return lines;
+}
+
+void add_results(Json& results, const Work& work, const Contest& contest, const Ceilings& ceilings) {
+  const Floor floor = floor_of(work, ceilings);
+  const auto about = [&](const Row& row) {
+    return Json::object({{"kernel", work.kernel},
+                         {"row", row.name},
+                         {"vendor", row.vendor},
+                         {"shape", work.shape},
+                         {"dtype", name_of(work.dtype)},
+                         {"variation", work.variation}});
+  };
+  for (const Row& row : work.rows) {
+    if (!row.refusal.empty()) results.add({}, about(row).add("refuses", row.refusal));
+  }
+  for (const Result& r : contest.results) {
+    Json json = about(r.row);
+    if (!r.error.empty()) {
+      results.add({}, json.add("error", r.error));
+      continue;
+    }
+    const double us = r.times.median;
+    json.add("median_us", us).add("p10_us", r.times.p10).add("p90_us", r.times.p90);
+    json.add("samples", r.times.us.size()).add("launches_a_sample", r.times.launches);
+    json.add("gb_per_s", rate(work.cost.bytes, us)).add("gflop_per_s", rate(work.cost.flops, us));
+    json.add("least_bytes", work.cost.bytes).add("least_flops", work.cost.flops);
+    json.add("floor_us", floor.us).add("percent_of_floor", us > 0 ? floor.us / us * 100 : 0.0);
+    json.add("bound_by", floor.by_bytes ? "bytes" : "flops").add("tuned", r.row.tunes);
+    json.add("reduced_precision", r.row.reduced_precision).add("workspace_bytes", r.row.workspace);
+    json.add("operand_sets", contest.sets).add("operand_bytes", contest.bytes);
+    json.add("check", check_json(r.checked)).add("views", views_of(work));
+    results.add({}, json);
+  }
+}
+
+Json to_json(const Ceilings& ceilings) {
+  Json products = Json::object({});
+  for (const auto& [type, ceiling] : ceilings.products)
+    products.add(name_of(type), Json::object({{"gflop_per_s", ceiling.rate * 1e-9}, {"of", ceiling.what}}));
+  const Json copy = Json::object({{"gb_per_s", ceilings.bandwidth.rate * 1e-9}, {"of", ceilings.bandwidth.what}});
+  return Json::object({{"copy", copy}, {"product", products}});
+}
+
+Json origin_of(const Device& device) {
+  const char* commit = std::getenv("MAE_COMMIT");
+  const std::time_t now = std::time(nullptr);
+  const bool gpu = device.kind == DeviceKind::cuda;
+  return Json::object({{"date", fmt::format("{:%FT%TZ}", fmt::gmtime(now))},
+                       {"commit", commit && *commit ? commit : MAE_COMMIT},
+                       {"device", name_of(device.kind)},
+                       {"name", gpu ? device.name : line_of("/proc/cpuinfo", "model name")},
+                       {"parallel", device.multiprocessors},
+                       {"capability", device.capability},
+                       {"driver", gpu ? driver() : "none"}});
+}
+
+void write_json(const std::string& path, const Json& json) {
+  const std::string beside = path + ".new";
+  std::ofstream out(beside);
+  out << engine::to_text(json) << "\n";
+  out.close();
+  if (!out || std::rename(beside.c_str(), path.c_str()) != 0) throw Error("cannot be written", path);
+}
+
+}  // namespace bench
