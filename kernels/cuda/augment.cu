@@ -232,10 +232,10 @@ const char* refuses(const Device&, const CropResize& a) {
   return fits ? nullptr : "a batch, with the rows of its longest box, of more than 2^31 - 1 values";
 }
 
-constexpr Variant<CropResize> rows_of_crop_resize[] = {
-    {.name = "passes", .refuses = refuses, .workspace = workspace, .run = run}};
-
 }  // namespace
+
+const Variant<CropResize> rows_of_crop_resize[] = {
+    {.name = "passes", .refuses = refuses, .workspace = workspace, .run = run}};
 
 }  // namespace kernels::MAE_GPU
 

@@ -114,19 +114,19 @@ const char* cast_refuses(const Device&, const Cast& a) {
   return reason ? reason : not_f32_or_bf16(a.out);
 }
 
-constexpr Variant<Fill> fill_rows[] = {
+}  // namespace
+
+const Variant<Fill> fill_rows[] = {
     {.name = "packs", .refuses = [](const Device&, const Fill& a) { return not_f32_or_bf16(a.out); }, .run = fill_run}};
-constexpr Variant<Cast> cast_rows[] = {{.name = "packs", .refuses = cast_refuses, .run = cast_run}};
-constexpr Variant<Accumulate> accumulate_rows[] = {
+const Variant<Cast> cast_rows[] = {{.name = "packs", .refuses = cast_refuses, .run = cast_run}};
+const Variant<Accumulate> accumulate_rows[] = {
     {.name = "packs",
      .refuses = [](const Device&, const Accumulate& a) { return not_f32_or_bf16(a.x); },
      .run = accumulate_run}};
-constexpr Variant<AddRow> add_row_rows[] = {
-    {.name = "packs",
-     .refuses = [](const Device&, const AddRow& a) { return not_f32_or_bf16(a.x); },
-     .run = add_row_run}};
+const Variant<AddRow> add_row_rows[] = {{.name = "packs",
+                                         .refuses = [](const Device&, const AddRow& a) { return not_f32_or_bf16(a.x); },
+                                         .run = add_row_run}};
 
-}  // namespace
 }  // namespace kernels::MAE_GPU
 
 namespace kernels {

@@ -282,10 +282,10 @@ std::size_t backward_workspace(const Device&, const LayerNormBackward& a) {
   return blocks_for(a.x.rows(), rows_a_part) * 2 * static_cast<std::size_t>(a.x.cols()) * sizeof(float);
 }
 
-constexpr Variant<LayerNormForward> forward_rows[] = {
-    {.name = "warp", .refuses = refuses<LayerNormForward>, .run = forward_run}};
-
 }  // namespace
+
+const Variant<LayerNormForward> forward_rows[] = {
+    {.name = "warp", .refuses = refuses<LayerNormForward>, .run = forward_run}};
 
 const Variant<LayerNormBackward> backward_rows[] = {
     row<struct Fused, LayerNormBackward>(),

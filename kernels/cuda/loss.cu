@@ -192,12 +192,12 @@ const char* refuses(const Device&, const Args& a) {
 
 std::size_t forward_workspace(const Device&, const MaskedMseForward& a) { return forward_blocks(a) * sizeof(float); }
 
-constexpr Variant<MaskedMseForward> forward_rows[] = {
-    {.name = "warp", .refuses = refuses<MaskedMseForward>, .workspace = forward_workspace, .run = forward_run}};
-constexpr Variant<MaskedMseBackward> backward_rows[] = {
-    {.name = "warp", .refuses = refuses<MaskedMseBackward>, .run = backward_run}};
-
 }  // namespace
+
+const Variant<MaskedMseForward> forward_rows[] = {
+    {.name = "warp", .refuses = refuses<MaskedMseForward>, .workspace = forward_workspace, .run = forward_run}};
+const Variant<MaskedMseBackward> backward_rows[] = {
+    {.name = "warp", .refuses = refuses<MaskedMseBackward>, .run = backward_run}};
 
 void add_up_loss(Stream& stream, const float* partial, unsigned parts, const View& loss, double scale, Write mode) {
   run_kernel(stream, {1, threads}, total_kernel, partial, parts, loss.as<float>(), static_cast<float>(scale),

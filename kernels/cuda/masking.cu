@@ -70,9 +70,9 @@ void run(Stream& stream, const MaskRanks& a, void*) {
   run_kernel(stream, {static_cast<unsigned>(a.rank.rows()) * blocks_a_sample, threads}, count_kernel, p);
 }
 
-constexpr Variant<MaskRanks> mask_ranks_rows[] = {{.name = "count", .refuses = nullptr, .run = run}};
-
 }  // namespace
+
+const Variant<MaskRanks> mask_ranks_rows[] = {{.name = "count", .refuses = nullptr, .run = run}};
 
 }  // namespace kernels::MAE_GPU
 

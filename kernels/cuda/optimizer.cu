@@ -135,18 +135,19 @@ std::size_t adamw_workspace(const Device&, const AdamW& a) {
   return static_cast<std::size_t>(a.lr_scale.cols()) * sizeof(Factors);
 }
 
-constexpr Variant<AdamW> adamw_rows[] = {{.name = "elements",
-                                          .refuses = [](const Device&, const AdamW& a) { return is_f64(a.gradient); },
-                                          .workspace = adamw_workspace,
-                                          .run = adamw_run}};
-constexpr Variant<StepGuard> guard_rows[] = {
+}  // namespace
+
+const Variant<AdamW> adamw_rows[] = {{.name = "elements",
+                                      .refuses = [](const Device&, const AdamW& a) { return is_f64(a.gradient); },
+                                      .workspace = adamw_workspace,
+                                      .run = adamw_run}};
+const Variant<StepGuard> guard_rows[] = {
     {.name = "scalar", .refuses = [](const Device&, const StepGuard& a) { return is_f64(a.loss); }, .run = guard_run}};
-constexpr Variant<StepAdvance> advance_rows[] = {
+const Variant<StepAdvance> advance_rows[] = {
     {.name = "scalar",
      .refuses = [](const Device&, const StepAdvance& a) { return is_f64(a.loss); },
      .run = advance_run}};
 
-}  // namespace
 }  // namespace kernels::MAE_GPU
 
 namespace kernels {

@@ -95,11 +95,10 @@ const char* refuses(const Device&, const Args& a) {
   return reason ? reason : more_than_31_bits(a.images, a.patches);
 }
 
-constexpr Variant<Patchify> patchify_rows[] = {{.name = "packs", .refuses = refuses<Patchify>, .run = patchify}};
-constexpr Variant<Unpatchify> unpatchify_rows[] = {
-    {.name = "packs", .refuses = refuses<Unpatchify>, .run = unpatchify}};
-
 }  // namespace
+
+const Variant<Patchify> patchify_rows[] = {{.name = "packs", .refuses = refuses<Patchify>, .run = patchify}};
+const Variant<Unpatchify> unpatchify_rows[] = {{.name = "packs", .refuses = refuses<Unpatchify>, .run = unpatchify}};
 
 }  // namespace kernels::MAE_GPU
 

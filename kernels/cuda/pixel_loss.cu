@@ -225,12 +225,12 @@ const char* warp_refuses(const Device& device, const PixelLoss& a) {
 
 std::size_t workspace(const Device&, const PixelLoss& a) { return blocks_of(a) * sizeof(float); }
 
-constexpr Variant<PixelLoss> rows[] = {
+}  // namespace
+
+const Variant<PixelLoss> rows[] = {
     {.name = "warp", .refuses = warp_refuses, .workspace = workspace, .run = run<Values::in_registers>},
     {.name = "loop", .refuses = refuses, .workspace = workspace, .run = run<Values::in_loops>},
 };
-
-}  // namespace
 
 }  // namespace kernels::MAE_GPU
 

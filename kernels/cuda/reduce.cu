@@ -143,12 +143,12 @@ const char* refuses(const Device&, const Args& a) {
   return not_f32_or_bf16(a.x);
 }
 
-constexpr Variant<ColumnSum> column_sum_rows[] = {
-    {.name = "columns", .refuses = refuses<ColumnSum>, .workspace = column_sum_workspace, .run = column_sum_run}};
-constexpr Variant<SquaredNorm> squared_norm_rows[] = {
-    {.name = "blocks", .refuses = refuses<SquaredNorm>, .workspace = squared_norm_workspace, .run = squared_norm_run}};
-
 }  // namespace
+
+const Variant<ColumnSum> column_sum_rows[] = {
+    {.name = "columns", .refuses = refuses<ColumnSum>, .workspace = column_sum_workspace, .run = column_sum_run}};
+const Variant<SquaredNorm> squared_norm_rows[] = {
+    {.name = "blocks", .refuses = refuses<SquaredNorm>, .workspace = squared_norm_workspace, .run = squared_norm_run}};
 
 }  // namespace kernels::MAE_GPU
 

@@ -52,12 +52,13 @@ void backward(Stream& stream, const TokenMergeBackward& a, void*) {
   });
 }
 
-constexpr Variant<TokenMergeForward> forward_rows[] = {
+}  // namespace
+
+const Variant<TokenMergeForward> forward_rows[] = {
     {.name = "rows", .refuses = refuses_tokens<TokenMergeForward>, .run = forward}};
-constexpr Variant<TokenMergeBackward> backward_rows[] = {
+const Variant<TokenMergeBackward> backward_rows[] = {
     {.name = "rows", .refuses = refuses_tokens<TokenMergeBackward>, .run = backward}};
 
-}  // namespace
 }  // namespace kernels::MAE_GPU
 
 namespace kernels {

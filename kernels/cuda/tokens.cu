@@ -184,22 +184,22 @@ void scatter_backward(Stream& stream, const TokenScatterBackward& a, void* scrat
   });
 }
 
-constexpr Variant<TokenGatherForward> gather_forward_rows[] = {
-    {.name = "rows", .refuses = refuses_tokens<TokenGatherForward>, .run = gather_forward}};
-constexpr Variant<TokenGatherBackward> gather_backward_rows[] = {
-    {.name = "rows", .refuses = refuses_tokens<TokenGatherBackward>, .run = gather_backward}};
-constexpr Variant<TokenEmbedForward> embed_forward_rows[] = {
-    {.name = "rows", .refuses = refuses_tokens<TokenEmbedForward>, .run = embed_forward}};
-constexpr Variant<TokenEmbedBackward> embed_backward_rows[] = {
-    {.name = "rows", .refuses = refuses_tokens<TokenEmbedBackward>, .run = embed_backward}};
-constexpr Variant<TokenScatterForward> scatter_forward_rows[] = {
-    {.name = "rows", .refuses = refuses_tokens<TokenScatterForward>, .run = scatter_forward}};
-constexpr Variant<TokenScatterBackward> scatter_backward_rows[] = {{.name = "rows",
-                                                                    .refuses = refuses_tokens<TokenScatterBackward>,
-                                                                    .workspace = scatter_backward_workspace,
-                                                                    .run = scatter_backward}};
-
 }  // namespace
+
+const Variant<TokenGatherForward> gather_forward_rows[] = {
+    {.name = "rows", .refuses = refuses_tokens<TokenGatherForward>, .run = gather_forward}};
+const Variant<TokenGatherBackward> gather_backward_rows[] = {
+    {.name = "rows", .refuses = refuses_tokens<TokenGatherBackward>, .run = gather_backward}};
+const Variant<TokenEmbedForward> embed_forward_rows[] = {
+    {.name = "rows", .refuses = refuses_tokens<TokenEmbedForward>, .run = embed_forward}};
+const Variant<TokenEmbedBackward> embed_backward_rows[] = {
+    {.name = "rows", .refuses = refuses_tokens<TokenEmbedBackward>, .run = embed_backward}};
+const Variant<TokenScatterForward> scatter_forward_rows[] = {
+    {.name = "rows", .refuses = refuses_tokens<TokenScatterForward>, .run = scatter_forward}};
+const Variant<TokenScatterBackward> scatter_backward_rows[] = {{.name = "rows",
+                                                                .refuses = refuses_tokens<TokenScatterBackward>,
+                                                                .workspace = scatter_backward_workspace,
+                                                                .run = scatter_backward}};
 
 }  // namespace kernels::MAE_GPU
 
