@@ -27,8 +27,8 @@ struct StepPlan {
   std::int64_t parameters = 0, trainable = 0;  // elements
   double official = 0;                         // FLOPs per image: mae::official_training_flops
   double products = 0, all = 0;                // FLOPs per image: matmul and attention kernels; every kernel
-  double launches = 0,
-         bytes = 0;  // calls of launch(), whose rows may start several kernels; fewest bytes they can move
+  double launches = 0;                         // of a step: calls of launch(), whose rows may start several kernels
+  double bytes = 0;                            // the fewest that they can move
   engine::MemoryPlan memory;
   std::vector<engine::OpEntry> ops;  // of one micro-batch, then of the update (range "update")
 };

@@ -34,10 +34,8 @@ Tensor attention(Context& c, const Tensor& qkv, int heads, const Parameter& qkv_
 struct Mlp {
   Parameter w1, b1, w2, b2;
 };
-enum class GeluOutput {
-  stored,
-  recomputed
-};  // recomputed: half of the hidden tensors that are kept, for one pass more in backward
+/// recomputed: half of the hidden tensors that are kept, for one pass more in backward.
+enum class GeluOutput { stored, recomputed };
 struct MlpOptions {
   GeluOutput gelu = GeluOutput::stored;
   BiasGradient b1 = BiasGradient::elsewhere;  // elsewhere: here too, by the product that makes its dy
