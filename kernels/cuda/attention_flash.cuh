@@ -135,17 +135,6 @@ __device__ inline float quad_max(float value) {
   return fmaxf(value, __shfl_xor_sync(full_warp, value, 2));
 }
 
-/// Word n of lane t of four becomes word t of lane n.
-__device__ inline void transpose_quad(unsigned (&word)[4]) {
-  const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
-  const unsigned a = __shfl_xor_sync(full_warp, odd ? word[0] : word[1], 1);
-  const unsigned b = __shfl_xor_sync(full_warp, odd ? word[2] : word[3], 1);
-  (odd ? word[0] : word[1]) = a, (odd ? word[2] : word[3]) = b;
-  const unsigned c = __shfl_xor_sync(full_warp, high ? word[0] : word[2], 2);
-  const unsigned d = __shfl_xor_sync(full_warp, high ? word[1] : word[3], 2);
-  (high ? word[0] : word[2]) = c, (high ? word[1] : word[3]) = d;
-}
-
 /// Row lane / 4 + 8 half of 16 rows of sums, times `factor`, as bf16. Of four 8-column pieces of a row each lane has
 /// two columns; they are dealt out so that it has one whole piece, 16 bytes. `to`: the row; null: it does not exist.
 template <int D>
@@ -161,7 +150,7 @@ __device__ void write_row(const FragmentC (&c)[D / 8], int half, float factor, b
         word[n] = bf16_pair(at[0] * factor, at[1] * factor);
       }
     }
-    transpose_quad(word);
+    turn(word);
     const int column = (piece + static_cast<int>(threadIdx.x) % 4) * 8;
     if (!to || column >= width) continue;
     Pack<bf16, 8> pack;

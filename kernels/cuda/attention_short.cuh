@@ -39,22 +39,6 @@ __device__ void copy_head(Tile tile, int pitch, const bf16* head, long long stri
   }
 }
 
-/// Four words of four neighbouring lanes, transposed: word i of lane j becomes word j of lane i.
-__device__ inline void turn(unsigned (&words)[4]) {
-#pragma unroll
-  for (int bit = 1; bit <= 2; bit *= 2) {
-    const bool upper = (static_cast<int>(threadIdx.x) & bit) != 0;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (i & bit) continue;
-      unsigned &low = words[i], &high = words[i | bit];
-      const unsigned got = __shfl_xor_sync(full_warp, upper ? low : high, bit);
-      low = upper ? got : low;
-      high = upper ? high : got;
-    }
-  }
-}
-
 // A lane's share of a 16 x 16 tile in global memory, 8 elements of one row: before turn, or after it, that is word
 // lane % 4 of four lanes' FragmentA.
 struct Share {

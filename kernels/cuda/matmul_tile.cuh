@@ -89,21 +89,16 @@ __device__ void multiply(Shared tile_a, Shared tile_b, int m, int n, FragmentC (
 }
 
 /// Four lanes side by side have two columns each of four tiles c[0 ... 3], in the upper or lower half of rows; lane t
-/// of them gets all 8 columns of tile t. Twice, lanes swap half of what they have.
+/// of them gets all 8 columns of tile t.
 __device__ inline void side_by_side(const FragmentC* c, int half, float (&x)[8]) {
 #pragma unroll
-  for (int i = 0; i < 8; ++i) x[i] = c[i / 2].at[2 * half + i % 2];
+  for (int odd = 0; odd < 2; ++odd) {
+    float column[4];
 #pragma unroll
-  for (int bit = 1; bit <= 2; bit *= 2) {
-    const bool upper = (static_cast<int>(threadIdx.x) & bit) != 0;
+    for (int t = 0; t < 4; ++t) column[t] = c[t].at[2 * half + odd];
+    turn(column);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      if (i / 2 & bit) continue;
-      float &low = x[i], &high = x[i + 2 * bit];
-      const float got = __shfl_xor_sync(full_warp, upper ? low : high, bit);
-      low = upper ? got : low;
-      high = upper ? high : got;
-    }
+    for (int t = 0; t < 4; ++t) x[2 * t + odd] = column[t];
   }
 }
 

@@ -69,4 +69,21 @@ __device__ inline FragmentA as_a(const FragmentC& left, const FragmentC& right) 
           bf16_pair(right.at[2], right.at[3])};
 }
 
+/// Four words of four neighbouring lanes, transposed: word i of lane j becomes word j of lane i.
+template <class Word>
+__device__ void turn(Word (&words)[4]) {
+#pragma unroll
+  for (int bit = 1; bit <= 2; bit *= 2) {
+    const bool upper = (static_cast<int>(threadIdx.x) & bit) != 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (i & bit) continue;
+      Word &low = words[i], &high = words[i | bit];
+      const Word got = __shfl_xor_sync(full_warp, upper ? low : high, bit);
+      low = upper ? got : low;
+      high = upper ? high : got;
+    }
+  }
+}
+
 }  // namespace kernels::MAE_GPU
