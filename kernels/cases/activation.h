@@ -35,7 +35,11 @@ struct Case<GeluBackward> {
 
   static std::vector<GeluBackward> make(const Dims& d, DType t) {
     const View rows = shaped(t, {d["R"], d["C"]}, d["C"] + d.get("PAD", 0));
-    return {{.dy = rows, .x = rows, .dx = rows}};
+    const GeluBackward alone{.dy = rows, .x = rows, .dx = rows};
+    GeluBackward with_sum = alone, adding = alone;
+    with_sum.dx_sum = adding.dx_sum = shaped(statistics_of(t), {d["C"]});
+    adding.sum_mode = Write::accumulate;
+    return {alone, with_sum, adding};
   }
 };
 

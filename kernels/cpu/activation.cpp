@@ -7,6 +7,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/widened.h"
+#include "kernels/reduce.h"
 
 namespace kernels::cpu {
 namespace {
@@ -61,6 +62,14 @@ void for_each_run(const View& x, bool whole, F&& body) {
   });
 }
 
+ColumnSum sum_of(const GeluBackward& a) { return {.x = a.dx, .out = a.dx_sum, .mode = a.sum_mode}; }
+
+std::size_t sum_workspace(const Device& device, const GeluBackward& a) {
+  if (!a.dx_sum) return 0;
+  const Variant<ColumnSum>& row = choose(device, sum_of(a));
+  return row.workspace ? row.workspace(device, sum_of(a)) : 0;
+}
+
 void run_forward_fast(Stream&, const GeluForward& a, void*) {
   const bool whole = a.x.contiguous() && a.y.contiguous();
   for_each_run(a.x, whole, [&](std::int64_t r, std::int64_t c, std::int64_t count) {
@@ -68,20 +77,22 @@ void run_forward_fast(Stream&, const GeluForward& a, void*) {
   });
 }
 
-void run_backward_fast(Stream&, const GeluBackward& a, void*) {
+void run_backward_fast(Stream& stream, const GeluBackward& a, void* scratch) {
   const bool whole = a.x.contiguous() && a.dy.contiguous() && a.dx.contiguous();
   for_each_run(a.x, whole, [&](std::int64_t r, std::int64_t c, std::int64_t count) {
     backward_fast(a.dy.row<float>(r) + c, a.x.row<float>(r) + c, a.dx.row<float>(r) + c, count);
   });
+  if (a.dx_sum) choose(stream.device(), sum_of(a)).run(stream, sum_of(a), scratch);
 }
 
 void forward_reference(Stream&, const GeluForward& a, void*) {
   visit_floating(a.x.dtype,
                  [&]<class T>(T) { parallel_for(a.x.rows(), [&](std::int64_t r) { forward_row<T>(a, r); }); });
 }
-void backward_reference(Stream&, const GeluBackward& a, void*) {
+void backward_reference(Stream& stream, const GeluBackward& a, void* scratch) {
   visit_floating(a.x.dtype,
                  [&]<class T>(T) { parallel_for(a.x.rows(), [&](std::int64_t r) { backward_row<T>(a, r); }); });
+  if (a.dx_sum) choose(stream.device(), sum_of(a), "reference").run(stream, sum_of(a), scratch);
 }
 
 template <class Args>
@@ -95,7 +106,7 @@ constexpr Variant<GeluForward> forward_rows[] = {
     {.name = "reference", .refuses = nullptr, .run = forward_reference},
 };
 constexpr Variant<GeluBackward> backward_rows[] = {
-    {.name = "fast", .refuses = not_f32<GeluBackward>, .run = run_backward_fast},
+    {.name = "fast", .refuses = not_f32<GeluBackward>, .workspace = sum_workspace, .run = run_backward_fast},
     widened<GeluBackward>,
     {.name = "reference", .refuses = nullptr, .run = backward_reference},
 };

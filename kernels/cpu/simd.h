@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/core/gauss.h"
+
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && __GNUC__ >= 12 && \
     !defined(__SANITIZE_ADDRESS__)
 #define MAE_VECTOR __attribute__((noinline, target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
@@ -42,25 +44,9 @@ inline float exp_approx(float x) {
   return p * scale;
 }
 
-struct Gauss {
-  float density;     // phi(x) = exp(-x^2 / 2) / sqrt(2 pi)
-  float cumulative;  // Phi(x) = (1 + erf(x / sqrt 2)) / 2
-};
-
-/// Phi(-u) = exp(-u^2 / 2) p(t), u >= 0, with p of degree 8 in t = 1 / (1 + 0.31 u), fitted for the least relative
-/// error on [0, 14] (1.7e-7 in exact arithmetic); so the lower tail, too, has its leading digits, and goes to 0.
 inline Gauss gauss_approx(float x) {
   const float u = x < 0.0f ? -x : x;
-  const float e = exp_approx(-0.5f * u * u), t = 1.0f / (1.0f + 0.31f * u);
-  float p = 0.0358419448f;
-  p = p * t - 0.141605459f;
-  p = p * t + 0.155069279f;
-  p = p * t - 0.0149046258f;
-  p = p * t + 0.11011075f;
-  p = p * t + 0.107770916f;
-  p = p * t + 0.124060367f;
-  p = p * t + 0.123656909f;
-  const float tail = e * p * t;
+  const float e = exp_approx(-0.5f * u * u), tail = e * gauss_tail(1.0f / (1.0f + gauss_slope * u));
   return {.density = 0.398942280f * e, .cumulative = x < 0.0f ? tail : 1.0f - tail};
 }
 

@@ -1,10 +1,14 @@
 // Exact GELU on CUDA, f32 and bf16.
 //
 // One thread a pack of 16 bytes, or of one element where the rows do not allow it: sheet.cuh. The formula: gelu.cuh.
-// Bytes: inputs read once, output written once: the least possible.
+// Where the backward adds up what it writes, a block has a strip of columns instead: columns.cuh. Its table of partial
+// sums is added up by column_sum.
+// Bytes: inputs read once, output written once: the least possible; with dx_sum 512 C bytes of partial sums at most.
 #include "kernels/activation.h"
+#include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/gelu.cuh"
 #include "kernels/cuda/sheet.cuh"
+#include "kernels/reduce.h"
 
 namespace kernels::MAE_GPU {
 namespace {
@@ -16,7 +20,7 @@ __global__ void __launch_bounds__(sheet_threads) forward_kernel(Sheet sheet, Mat
   float values[N];
   load<T, N>(at(x, spot), values);
 #pragma unroll
-  for (int i = 0; i < N; ++i) values[i] *= cumulative(values[i]);
+  for (int i = 0; i < N; ++i) values[i] = gelu(values[i]);
   store<T, N>(at(y, spot), values);
 }
 
@@ -34,6 +38,28 @@ __global__ void __launch_bounds__(sheet_threads)
 }
 
 template <class T, int N>
+struct BackwardRow {
+  Pack<T, N> dy, x;
+};
+
+template <class T, int N>
+__global__ void __launch_bounds__(column_threads)
+    backward_sum_kernel(Columns sums, Matrix<const T> dy, Matrix<const T> x, Matrix<T> dx) {
+  sum_columns<N>(
+      sums,
+      [&](long long r, long long c) {
+        return BackwardRow<T, N>{load_pack<T, N>(dy[r] + c), load_pack<T, N>(x[r] + c)};
+      },
+      [&](const BackwardRow<T, N>& row, long long r, long long c, float(&gradient)[N]) {
+        float values[N];
+        widen(row.dy, gradient), widen(row.x, values);
+#pragma unroll
+        for (int i = 0; i < N; ++i) gradient[i] *= gelu_slope(values[i]);
+        store<T, N>(dx[r] + c, gradient);
+      });
+}
+
+template <class T, int N>
 void forward_packed(Stream& stream, const GeluForward& a) {
   const Sheet sheet = sheet_of(N, a.x, a.y);
   run_kernel(stream, {sheet.blocks(), sheet_threads}, forward_kernel<T, N>, sheet, matrix<const T>(a.x),
@@ -41,10 +67,19 @@ void forward_packed(Stream& stream, const GeluForward& a) {
 }
 
 template <class T, int N>
-void backward_packed(Stream& stream, const GeluBackward& a) {
-  const Sheet sheet = sheet_of(N, a.dy, a.x, a.dx);
-  run_kernel(stream, {sheet.blocks(), sheet_threads}, backward_kernel<T, N>, sheet, matrix<const T>(a.dy),
-             matrix<const T>(a.x), matrix<T>(a.dx));
+void backward_packed(Stream& stream, const GeluBackward& a, float* partial) {
+  const auto dy = matrix<const T>(a.dy), x = matrix<const T>(a.x);
+  if (partial) {
+    const Columns sums{.out = partial,
+                       .rows = a.x.rows(),
+                       .rows_a_part = rows_a_part(a.x.rows()),
+                       .C = a.x.cols(),
+                       .accumulate = false};
+    run_kernel(stream, grid_of<N>(sums), backward_sum_kernel<T, N>, sums, dy, x, matrix<T>(a.dx));
+  } else {
+    const Sheet sheet = sheet_of(N, a.dy, a.x, a.dx);
+    run_kernel(stream, {sheet.blocks(), sheet_threads}, backward_kernel<T, N>, sheet, dy, x, matrix<T>(a.dx));
+  }
 }
 
 void forward_run(Stream& stream, const GeluForward& a, void*) {
@@ -54,12 +89,30 @@ void forward_run(Stream& stream, const GeluForward& a, void*) {
   });
 }
 
-void backward_run(Stream& stream, const GeluBackward& a, void*) {
+ColumnSum sum_of(const GeluBackward& a, void* partial) {
+  return {.x = view_of(partial, DType::f32, {parts_of(a.x.rows()), a.x.cols()}), .out = a.dx_sum, .mode = a.sum_mode};
+}
+
+std::size_t partial_bytes(const GeluBackward& a) {
+  return (parts_of(a.x.rows()) * static_cast<std::size_t>(a.x.cols()) * sizeof(float) + 255) / 256 * 256;
+}
+
+std::size_t backward_workspace(const Device& device, const GeluBackward& a) {
+  if (!a.dx_sum) return 0;
+  const Variant<ColumnSum>& row = choose(device, sum_of(a, nullptr));
+  return partial_bytes(a) + (row.workspace ? row.workspace(device, sum_of(a, nullptr)) : 0);
+}
+
+void backward_run(Stream& stream, const GeluBackward& a, void* scratch) {
+  float* partial = a.dx_sum ? static_cast<float*>(scratch) : nullptr;
   visit(a.x.dtype, [&]<class T>(T) {
     constexpr int N = widest<T>;
-    packs(a.dy, N) && packs(a.x, N) && packs(a.dx, N) ? backward_packed<T, N>(stream, a)
-                                                      : backward_packed<T, 1>(stream, a);
+    packs(a.dy, N) && packs(a.x, N) && packs(a.dx, N) ? backward_packed<T, N>(stream, a, partial)
+                                                      : backward_packed<T, 1>(stream, a, partial);
   });
+  if (!a.dx_sum) return;
+  const ColumnSum sum = sum_of(a, scratch);
+  choose(stream.device(), sum).run(stream, sum, static_cast<std::byte*>(scratch) + partial_bytes(a));
 }
 
 template <class Args>
@@ -74,7 +127,7 @@ const Variant<GeluForward> forward_rows[] = {
     {.name = "packs", .refuses = refuses<GeluForward>, .run = forward_run},
 };
 const Variant<GeluBackward> backward_rows[] = {
-    {.name = "packs", .refuses = refuses<GeluBackward>, .run = backward_run},
+    {.name = "packs", .refuses = refuses<GeluBackward>, .workspace = backward_workspace, .run = backward_run},
 };
 
 }  // namespace kernels::MAE_GPU

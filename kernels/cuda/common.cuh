@@ -47,11 +47,21 @@ struct alignas(sizeof(T) * N) Pack {
 };
 
 template <class T, int N>
-__device__ inline void load(const T* from, float (&to)[N]) {
+__device__ inline Pack<T, N> load_pack(const T* from) {
   require_aligned(from, sizeof(Pack<T, N>));
-  const auto pack = *reinterpret_cast<const Pack<T, N>*>(from);
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+
+template <class T, int N>
+__device__ inline void widen(const Pack<T, N>& pack, float (&to)[N]) {
 #pragma unroll
   for (int i = 0; i < N; ++i) to[i] = static_cast<float>(pack.at[i]);
+}
+
+/// Both. Several loads that are to be under way together are load_pack first, all of them: this one waits.
+template <class T, int N>
+__device__ inline void load(const T* from, float (&to)[N]) {
+  widen(load_pack<T, N>(from), to);
 }
 
 template <class T, int N>

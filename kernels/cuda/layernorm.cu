@@ -1,7 +1,8 @@
 // LayerNorm on CUDA, f32 and bf16; the backward in one pass over memory has a file of its own, layernorm_fused.cu.
 //
 // forward   one warp a row, 4 rows a block of 128 threads. A lane owns packs of N elements (16 bytes where the rows
-//           allow), 32 * N apart; the row stays in registers (C <= 1280), so memory is read once.
+//           allow), 32 * N apart; the row stays in registers (C <= 1280), so memory is read once. All loads of a row
+//           are under way before the first is looked at; gamma and beta come while the lanes add up.
 //           Bytes: read x (+ residual), write y (+ sum), 8 bytes of statistics a row: the least possible.
 // backward  the same split for dx. dgamma and dbeta in two stages, without atomics: a block adds up 32 columns of 512
 //           rows in a fixed order, one part's share of (2, C) sums; a second kernel adds the parts, column by column,
@@ -18,8 +19,8 @@ namespace {
 
 constexpr int warps = 4;          // rows in flight in one block
 constexpr int widest_row = 1280;  // elements of a row that one warp keeps in registers: ViT-H's width
-template <int N>
-constexpr int held = widest_row / (32 * N);  // packs of N that one lane keeps
+template <int N, int width = widest_row>
+constexpr int held = width / (32 * N);  // packs of N that one lane keeps
 
 // A row as a warp sees it: pack p of lane l starts at element (p * 32 + l) * N.
 template <int N>
@@ -36,39 +37,45 @@ struct ForwardPointers {
   float eps;
 };
 
-template <class T, int N>
+/// width: at least C.
+template <class T, int N, int width>
 __global__ void __launch_bounds__(32 * warps) forward_kernel(ForwardPointers a) {
+  constexpr int packs = held<N, width>;
   const int lane = threadIdx.x % 32;
   const long long r = static_cast<long long>(blockIdx.x) * warps + threadIdx.x / 32;
   if (r >= a.rows) return;
-  const T* x = static_cast<const T*>(a.x) + r * a.x_stride;
-  const T* residual = static_cast<const T*>(a.residual) + (a.residual ? r * a.residual_stride : 0);
+  const auto load_row = [&](const T* row, Pack<T, N>(&to)[packs]) {  // the last pack again where there are no more
+#pragma unroll
+    for (int p = 0; p < packs; ++p) to[p] = load_pack<T, N>(row + min(pack_at<N>(p, lane), a.C - N));
+  };
 
-  float s[held<N>][N];
+  Pack<T, N> x[packs], other[packs];
+  load_row(static_cast<const T*>(a.x) + r * a.x_stride, x);
+  if (a.residual) load_row(static_cast<const T*>(a.residual) + r * a.residual_stride, other);
+  float s[packs][N];
   float mean = 0;
 #pragma unroll
-  for (int p = 0; p < held<N>; ++p) {
+  for (int p = 0; p < packs; ++p) {
     const int c = pack_at<N>(p, lane);
+    widen(x[p], s[p]);
+    if (a.residual) {
+      float more[N];
+      widen(other[p], more);
 #pragma unroll
-    for (int i = 0; i < N; ++i) s[p][i] = 0;
-    if (c < a.C) {
-      load<T, N>(x + c, s[p]);
-      if (a.residual) {
-        float other[N];
-        load<T, N>(residual + c, other);
-#pragma unroll
-        for (int i = 0; i < N; ++i) s[p][i] = static_cast<float>(T(s[p][i] + other[i]));  // normalise what is stored
-        store<T, N>(static_cast<T*>(a.sum) + r * a.sum_stride + c, s[p]);
-      }
+      for (int i = 0; i < N; ++i) s[p][i] = static_cast<float>(T(s[p][i] + more[i]));  // normalise what is stored
+      if (c < a.C) store<T, N>(static_cast<T*>(a.sum) + r * a.sum_stride + c, s[p]);
     }
 #pragma unroll
-    for (int i = 0; i < N; ++i) mean += s[p][i];
+    for (int i = 0; i < N; ++i) mean += c < a.C ? s[p][i] : 0.0f;
   }
+  Pack<T, N> gamma[packs], beta[packs];
+  load_row(static_cast<const T*>(a.gamma), gamma);
+  load_row(static_cast<const T*>(a.beta), beta);
   mean = warp_sum(mean) / a.C;
 
   float variance = 0;
 #pragma unroll
-  for (int p = 0; p < held<N>; ++p) {
+  for (int p = 0; p < packs; ++p) {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       const float d = pack_at<N>(p, lane) < a.C ? s[p][i] - mean : 0.0f;
@@ -78,16 +85,13 @@ __global__ void __launch_bounds__(32 * warps) forward_kernel(ForwardPointers a) 
   const float rstd = 1.0f / sqrtf(warp_sum(variance) / a.C + a.eps);
 
 #pragma unroll
-  for (int p = 0; p < held<N>; ++p) {
+  for (int p = 0; p < packs; ++p) {
     const int c = pack_at<N>(p, lane);
-    if (c < a.C) {
-      float gamma[N], y[N];
-      load<T, N>(static_cast<const T*>(a.gamma) + c, gamma);
-      load<T, N>(static_cast<const T*>(a.beta) + c, y);
+    float factor[N], y[N];
+    widen(gamma[p], factor), widen(beta[p], y);
 #pragma unroll
-      for (int i = 0; i < N; ++i) y[i] += (s[p][i] - mean) * rstd * gamma[i];
-      store<T, N>(static_cast<T*>(a.y) + r * a.y_stride + c, y);
-    }
+    for (int i = 0; i < N; ++i) y[i] += (s[p][i] - mean) * rstd * factor[i];
+    if (c < a.C) store<T, N>(static_cast<T*>(a.y) + r * a.y_stride + c, y);
   }
   if (lane == 0 && a.mean) a.mean[r] = mean;
   if (lane == 0 && a.rstd) a.rstd[r] = rstd;
@@ -197,6 +201,17 @@ __global__ void finish_kernel(const float* partial, float* dgamma, float* dbeta,
   dbeta[c] = (accumulate ? dbeta[c] : 0.0f) + b_sum;
 }
 
+/// width: of ViT's rows, the first that has C; narrower kernels take fewer registers.
+template <class T, int N>
+auto forward_kernel_for(int C) {
+  if constexpr (N > 1) {
+    if (C <= 512) return forward_kernel<T, N, 512>;
+    if (C <= 768) return forward_kernel<T, N, 768>;
+    if (C <= 1024) return forward_kernel<T, N, 1024>;
+  }
+  return forward_kernel<T, N, widest_row>;
+}
+
 template <class T, int N>
 void forward_packed(Stream& stream, const LayerNormForward& a) {
   const ForwardPointers p{.x = a.x.data,
@@ -214,7 +229,7 @@ void forward_packed(Stream& stream, const LayerNormForward& a) {
                           .y_stride = a.y.row_stride,
                           .C = static_cast<int>(a.x.cols()),
                           .eps = static_cast<float>(a.eps)};
-  run_kernel(stream, {blocks_for(p.rows, warps), 32 * warps}, forward_kernel<T, N>, p);
+  run_kernel(stream, {blocks_for(p.rows, warps), 32 * warps}, forward_kernel_for<T, N>(p.C), p);
 }
 
 template <class T, int N>

@@ -159,4 +159,11 @@ __device__ inline float exp2_fast(float x) {
   return y;
 }
 
+/// 1 / x by the special function unit: relative error 2^-23, results below 2^-126 are 0.
+__device__ inline float reciprocal_fast(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 }  // namespace kernels::cuda

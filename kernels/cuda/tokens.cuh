@@ -70,12 +70,6 @@ struct Gather {
 
 // ---- sums -----------------------------------------------------------------------------------------------------------
 
-template <class T, int N>
-__device__ inline Pack<T, N> load_pack(const T* from) {
-  require_aligned(from, sizeof(Pack<T, N>));
-  return *reinterpret_cast<const Pack<T, N>*>(from);
-}
-
 /// A span of N elements as packs of at most 16 bytes.
 template <class T, int N>
 __device__ inline void load_span(const T* from, float (&to)[N]) {

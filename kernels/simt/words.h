@@ -161,5 +161,9 @@ inline float exp2_fast(float x) {
   const float y = std::exp2(x);
   return y < FLT_MIN ? 0.0f : y;
 }
+inline float reciprocal_fast(float x) {
+  const float y = 1.0f / x;
+  return std::abs(y) < FLT_MIN ? 0.0f : y;
+}
 
 }  // namespace kernels::simt
