@@ -67,14 +67,9 @@ void forward_packed(Stream& stream, const GeluForward& a) {
 }
 
 template <class T, int N>
-void backward_packed(Stream& stream, const GeluBackward& a, float* partial) {
+void backward_packed(Stream& stream, const GeluBackward& a, const Columns& sums) {
   const auto dy = matrix<const T>(a.dy), x = matrix<const T>(a.x);
-  if (partial) {
-    const Columns sums{.out = partial,
-                       .rows = a.x.rows(),
-                       .rows_a_part = rows_a_part(a.x.rows()),
-                       .C = a.x.cols(),
-                       .accumulate = false};
+  if (a.dx_sum) {
     run_kernel(stream, grid_of<N>(sums), backward_sum_kernel<T, N>, sums, dy, x, matrix<T>(a.dx));
   } else {
     const Sheet sheet = sheet_of(N, a.dy, a.x, a.dx);
@@ -89,30 +84,29 @@ void forward_run(Stream& stream, const GeluForward& a, void*) {
   });
 }
 
-ColumnSum sum_of(const GeluBackward& a, void* partial) {
-  return {.x = view_of(partial, DType::f32, {parts_of(a.x.rows()), a.x.cols()}), .out = a.dx_sum, .mode = a.sum_mode};
-}
-
-std::size_t partial_bytes(const GeluBackward& a) {
-  return (parts_of(a.x.rows()) * static_cast<std::size_t>(a.x.cols()) * sizeof(float) + 255) / 256 * 256;
+/// Of the table of partial sums, where there is one.
+ColumnSum sum_of(const GeluBackward& a, void* table) {
+  return {.x = view_of(table, DType::f32, {parts_of(a.x.rows()), a.x.cols()}), .out = a.dx_sum, .mode = a.sum_mode};
 }
 
 std::size_t backward_workspace(const Device& device, const GeluBackward& a) {
-  if (!a.dx_sum) return 0;
+  const std::size_t table = a.dx_sum ? table_bytes(a.x.rows(), a.x.cols()) : 0;
+  if (table == 0) return 0;
   const Variant<ColumnSum>& row = choose(device, sum_of(a, nullptr));
-  return partial_bytes(a) + (row.workspace ? row.workspace(device, sum_of(a, nullptr)) : 0);
+  return table + (row.workspace ? row.workspace(device, sum_of(a, nullptr)) : 0);
 }
 
 void backward_run(Stream& stream, const GeluBackward& a, void* scratch) {
-  float* partial = a.dx_sum ? static_cast<float*>(scratch) : nullptr;
+  const Columns sums = a.dx_sum ? columns_of(a.x.rows(), a.dx_sum, a.sum_mode, scratch) : Columns{};
   visit(a.x.dtype, [&]<class T>(T) {
     constexpr int N = widest<T>;
-    packs(a.dy, N) && packs(a.x, N) && packs(a.dx, N) ? backward_packed<T, N>(stream, a, partial)
-                                                      : backward_packed<T, 1>(stream, a, partial);
+    packs(a.dy, N) && packs(a.x, N) && packs(a.dx, N) ? backward_packed<T, N>(stream, a, sums)
+                                                      : backward_packed<T, 1>(stream, a, sums);
   });
-  if (!a.dx_sum) return;
+  const std::size_t table = a.dx_sum ? table_bytes(a.x.rows(), a.x.cols()) : 0;
+  if (table == 0) return;
   const ColumnSum sum = sum_of(a, scratch);
-  choose(stream.device(), sum).run(stream, sum, static_cast<std::byte*>(scratch) + partial_bytes(a));
+  choose(stream.device(), sum).run(stream, sum, static_cast<std::byte*>(scratch) + table);
 }
 
 template <class Args>

@@ -1,8 +1,8 @@
 // Sums on CUDA, f32 and bf16: in two stages and a fixed order, without atomics.
 //
 // column_sum    columns  One kernel, run twice: over x, cut into at most 64 parts, into a (parts, C) table of partial
-//                        sums, then over that table as one part into out. What a block does: columns.cuh.
-//                        Bytes: read x, and at most 512 C bytes of partial sums written and read once.
+//                        sums, then over that table as one part into out; once where x is one part. What a block does:
+//                        columns.cuh. Bytes: read x, and at most 512 C bytes of partial sums written and read once.
 // squared_norm  blocks   A block of 256 threads a run of 32768 elements, summed in f64 as on the CPU, into one partial
 //                        sum; one more block adds those up. Bytes: read x, and 16 bytes a block.
 #include "kernels/cuda/columns.cuh"
@@ -27,20 +27,19 @@ void sum_packed(Stream& stream, const Columns& a, const View& x) {
   run_kernel(stream, grid_of<N>(a), column_kernel<T, N>, a, matrix<const T>(x));
 }
 
-template <class T>
-void sum_parts(Stream& stream, const View& x, long long rows_a_part, float* out, bool accumulate) {
-  const Columns a{.out = out, .rows = x.rows(), .rows_a_part = rows_a_part, .C = x.cols(), .accumulate = accumulate};
-  packs(x, widest<T>) ? sum_packed<T, widest<T>>(stream, a, x) : sum_packed<T, 1>(stream, a, x);
+void sum_rows(Stream& stream, const View& x, const Columns& a) {
+  visit(x.dtype, [&]<class T>(T) {
+    packs(x, widest<T>) ? sum_packed<T, widest<T>>(stream, a, x) : sum_packed<T, 1>(stream, a, x);
+  });
 }
 
-std::size_t column_sum_workspace(const Device&, const ColumnSum& a) {
-  return parts_of(a.x.rows()) * static_cast<std::size_t>(a.x.cols()) * sizeof(float);
-}
+std::size_t column_sum_workspace(const Device&, const ColumnSum& a) { return table_bytes(a.x.rows(), a.x.cols()); }
 
 void column_sum_run(Stream& stream, const ColumnSum& a, void* scratch) {
-  const View partial = view_of(scratch, DType::f32, {parts_of(a.x.rows()), a.x.cols()});
-  visit(a.x.dtype, [&]<class T>(T) { sum_parts<T>(stream, a.x, rows_a_part(a.x.rows()), partial.as<float>(), false); });
-  sum_parts<float>(stream, partial, partial.rows(), a.out.as<float>(), a.mode == Write::accumulate);
+  sum_rows(stream, a.x, columns_of(a.x.rows(), a.out, a.mode, scratch));
+  const std::int64_t parts = parts_of(a.x.rows());
+  if (parts > 1)
+    sum_rows(stream, view_of(scratch, DType::f32, {parts, a.x.cols()}), columns_of(parts, a.out, a.mode, nullptr));
 }
 
 // ---- squared_norm ---------------------------------------------------------------------------------------------------

@@ -31,16 +31,20 @@ TEST_CASE("gelu is the exact form, not the tanh approximation") {
   }
 }
 
-TEST_CASE("fast gelu and its gradient follow the exact ones from end to end") {
+namespace {
+
+/// Of a row in f32, for inputs from end to end.
+void check_accuracy(const Device& device, const char* row) {
+  INFO(device.name << ", " << row);
   std::vector<float> x, y, dx, ones;
   for (float v = -40; v <= 40; v += 0.00137f) x.push_back(v);
   for (float v : {-1e30f, -1e10f, -100.0f, 100.0f, 1e10f, 1e30f, 0.0f}) x.push_back(v);
   const auto count = static_cast<std::int64_t>(x.size());
   y.resize(x.size()), dx.resize(x.size()), ones.assign(x.size(), 1.0f);
-  Stream stream(devices().front());
+  Stream stream(device);
   const auto view = [=](std::vector<float>& v) { return view_of(v.data(), DType::f32, {1, count}); };
-  launch(stream, GeluForward{.x = view(x), .y = view(y)}, "fast");
-  launch(stream, GeluBackward{.dy = view(ones), .x = view(x), .dx = view(dx)}, "fast");
+  launch(stream, GeluForward{.x = view(x), .y = view(y)}, row);
+  launch(stream, GeluBackward{.dy = view(ones), .x = view(x), .dx = view(dx)}, row);
   double worst_y = 0, worst_dx = 0, worst_tail = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double v = x[i], cumulative = std::erfc(-v / std::sqrt(2.0)) / 2;
@@ -52,6 +56,37 @@ TEST_CASE("fast gelu and its gradient follow the exact ones from end to end") {
   CHECK(worst_y < 3e-7);
   CHECK(worst_dx < 5e-7);
   CHECK(worst_tail < 1e-12);
+}
+
+}  // namespace
+
+TEST_CASE("fast gelu and its gradient follow the exact ones from end to end") {
+  check_accuracy(find_device("cpu"), "fast");
+  if (with_simt) check_accuracy(find_device("simt"), "packs");
+}
+
+TEST_CASE("dx_sum of gelu_backward is the sum of dx, whatever the number of rows") {
+  for (const char* name : {"cpu", "simt"}) {
+    if (std::string(name) == "simt" && !with_simt) continue;
+    for (const std::int64_t rows : {1, 63, 64, 4097}) {
+      const std::int64_t C = 24;
+      std::vector<float> x(static_cast<std::size_t>(rows * C)), dx(x.size()), sum(C, 1), scratch(1 << 16);
+      for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 97) / 24 - 2;
+      Stream stream(find_device(name));
+      stream.lend_scratch(scratch.data(), scratch.size() * sizeof(float));
+      const auto view = [&](std::vector<float>& v) { return view_of(v.data(), DType::f32, {rows, C}); };
+      launch(stream, GeluBackward{.dy = view(x),
+                                  .x = view(x),
+                                  .dx = view(dx),
+                                  .dx_sum = view_of(sum.data(), DType::f32, {C}),
+                                  .sum_mode = Write::accumulate});
+      for (std::int64_t c = 0; c < C; ++c) {
+        double expected = 1;
+        for (std::int64_t r = 0; r < rows; ++r) expected += dx[static_cast<std::size_t>(r * C + c)];
+        CHECK(sum[static_cast<std::size_t>(c)] == Approx(expected).epsilon(1e-5));
+      }
+    }
+  }
 }
 
 TEST_CASE("gauss_approx keeps its relative accuracy in the lower tail") {
