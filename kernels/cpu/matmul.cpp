@@ -60,10 +60,11 @@ std::size_t tiled_or_passes_workspace(const Device& device, const MatMul& s) {
   return std::max(tiled_workspace(device, s), passes_workspace(device, s));
 }
 
+#ifdef MAE_WITH_OPENBLAS
 const char* openblas_refuses(const Device&, const MatMul& s) {
-  if (!with_openblas) return "this build has no OpenBLAS";
   return s.a.dtype == DType::bf16 ? "this row has f32 and f64 only" : nullptr;
 }
+#endif
 const char* not_f32(const Device&, const MatMul& s) {
   return s.a.dtype == DType::f32 ? nullptr : "this row has f32 only";
 }
@@ -81,11 +82,13 @@ constexpr Variant<MatMul> rows[] = {
      .refuses = tiled_refuses,
      .workspace = tiled_or_passes_workspace,
      .run = with_passes<matmul_tiled>},
+#ifdef MAE_WITH_OPENBLAS
     {.name = "openblas",
      .refuses = openblas_refuses,
      .workspace = passes_workspace,
      .run = with_passes<matmul_openblas>,
      .vendor = true},
+#endif
     widened<MatMul>,
     {.name = "reference", .refuses = nullptr, .run = reference},
 };

@@ -1,14 +1,11 @@
+#ifdef MAE_WITH_OPENBLAS  // CMake found both the header and the library
+#include <cblas.h>
+
 #include <algorithm>
 
 #include "kernels/cpu/matmul.h"
 
-#ifdef MAE_WITH_OPENBLAS  // CMake found both the header and the library
-#include <cblas.h>
-#endif
-
 namespace kernels::cpu {
-
-#ifdef MAE_WITH_OPENBLAS
 namespace {
 
 // One share of the rows of out, on one thread.
@@ -62,8 +59,6 @@ void run(const MatMul& s) {
 }  // namespace
 
 void matmul_openblas(Stream&, const MatMul& s, void*) { s.a.dtype == DType::f64 ? run<double>(s) : run<float>(s); }
-#else
-void matmul_openblas(Stream&, const MatMul&, void*) {}
-#endif
 
 }  // namespace kernels::cpu
+#endif
