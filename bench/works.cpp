@@ -33,7 +33,7 @@ template <class Args>
 void run_reference(const Args& args) {
   Stream stream(devices().front());
   const Variant<Args>& row = choose(stream.device(), args, "reference");
-  std::vector<double> scratch(row.workspace ? row.workspace(stream.device(), args) / sizeof(double) + 1 : 0);
+  std::vector<double> scratch(row.scratch_bytes(stream.device(), args) / sizeof(double) + 1);
   row.run(stream, args, scratch.data());
 }
 
@@ -47,7 +47,7 @@ std::vector<Row> rows_for(const Device& device, const Args& args) {
                     .reduced_precision = v.reduced_precision,
                     .tunes = v.tune != nullptr,
                     .refusal = refusal ? refusal : "",
-                    .workspace = !refusal && v.workspace ? v.workspace(device, args) : 0});
+                    .workspace = refusal ? 0 : v.scratch_bytes(device, args)});
   }
   return rows;
 }

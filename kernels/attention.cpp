@@ -63,10 +63,7 @@ Cost cost(const AttentionBackward& a) { return {.flops = 8 * products(a), .bytes
 
 std::size_t sum_bias_workspace(const Device& device, const AttentionBackward& a) {
   if (!a.dbias) return 0;
-  const auto bytes = [&](const ColumnSum& sum) {
-    const Variant<ColumnSum>& row = choose(device, sum);
-    return row.workspace ? row.workspace(device, sum) : 0;
-  };
+  const auto bytes = [&](const ColumnSum& sum) { return choose(device, sum).scratch_bytes(device, sum); };
   return std::max(bytes(sum_of(a, 0)), bytes(sum_of(a, 2)));
 }
 

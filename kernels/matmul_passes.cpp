@@ -14,8 +14,7 @@ GeluBackward gelu_backward_of(const MatMul& s) {
 
 template <class Args>
 std::size_t workspace(const Device& device, const Args& args) {
-  const Variant<Args>& row = choose(device, args);
-  return row.workspace ? row.workspace(device, args) : 0;
+  return choose(device, args).scratch_bytes(device, args);
 }
 
 template <class Args>

@@ -36,12 +36,16 @@ struct Variant {
   bool vendor = false;             // kernels of a library, not ours
   bool reduced_precision = false;  // rounds f32 operands to fewer bits (TF32): taken only where asked for by name
   void (*tune)(Stream&, const Args&, void* scratch) = nullptr;  // before any run: chooses by timing, or makes plans
+
+  std::size_t scratch_bytes(const Device& device, const Args& args) const {
+    return workspace ? workspace(device, args) : 0;
+  }
 };
 template <class Args>
 using Rows = std::span<const Variant<Args>>;
 
-/// A row in a file of its own, which defines `template <> Variant<MatMul> row<struct Mma, MatMul>()`. The kernel's table
-/// takes it in by one line, `row<struct Mma, MatMul>(),`: the name of the struct is all that the two files share.
+/// A row in a file of its own, which defines `template <> Variant<MatMul> row<struct Mma, MatMul>()`. The kernel's
+/// table takes it in by one line, `row<struct Mma, MatMul>(),`: the name of the struct is all that the two files share.
 template <class Name, class Args>
 Variant<Args> row();
 
@@ -134,7 +138,7 @@ void launch(Stream& stream, const Args& args, const std::string& row = {}) {
   validate(args);
   const std::string* forced = row.empty() ? stream.forced(Args::kernel) : &row;
   const Variant<Args>& variant = choose(stream.device(), args, forced ? *forced : row);
-  const std::size_t bytes = variant.workspace ? variant.workspace(stream.device(), args) : 0;
+  const std::size_t bytes = variant.scratch_bytes(stream.device(), args);
   if (stream.observer) stream.observer({Args::kernel, variant.name, cost(args), bytes, fields_of(args)});
   void* scratch = bytes ? stream.scratch(bytes, Args::kernel, variant.name) : nullptr;
   if (stream.dry()) {

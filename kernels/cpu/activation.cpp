@@ -65,9 +65,7 @@ void for_each_run(const View& x, bool whole, F&& body) {
 ColumnSum sum_of(const GeluBackward& a) { return {.x = a.dx, .out = a.dx_sum, .mode = a.sum_mode}; }
 
 std::size_t sum_workspace(const Device& device, const GeluBackward& a) {
-  if (!a.dx_sum) return 0;
-  const Variant<ColumnSum>& row = choose(device, sum_of(a));
-  return row.workspace ? row.workspace(device, sum_of(a)) : 0;
+  return a.dx_sum ? choose(device, sum_of(a)).scratch_bytes(device, sum_of(a)) : 0;
 }
 
 void run_forward_fast(Stream&, const GeluForward& a, void*) {

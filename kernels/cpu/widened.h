@@ -50,8 +50,7 @@ const char* refuses_widened(const Device&, const Args& a) {
 template <class Args>
 std::size_t widened_workspace(const Device& device, const Args& a) {
   const Twins<Args> twins = twins_of(a, nullptr);
-  const Variant<Args>& row = choose(device, twins.args);
-  return twins.bytes + (row.workspace ? row.workspace(device, twins.args) : 0);
+  return twins.bytes + choose(device, twins.args).scratch_bytes(device, twins.args);
 }
 
 template <class Args>

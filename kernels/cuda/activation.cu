@@ -92,8 +92,8 @@ ColumnSum sum_of(const GeluBackward& a, void* table) {
 std::size_t backward_workspace(const Device& device, const GeluBackward& a) {
   const std::size_t table = a.dx_sum ? table_bytes(a.x.rows(), a.x.cols()) : 0;
   if (table == 0) return 0;
-  const Variant<ColumnSum>& row = choose(device, sum_of(a, nullptr));
-  return table + (row.workspace ? row.workspace(device, sum_of(a, nullptr)) : 0);
+  const ColumnSum sum = sum_of(a, nullptr);
+  return table + choose(device, sum).scratch_bytes(device, sum);
 }
 
 void backward_run(Stream& stream, const GeluBackward& a, void* scratch) {

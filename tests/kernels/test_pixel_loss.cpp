@@ -17,7 +17,7 @@ template <class Args>
 void run(const Args& args) {
   Stream stream(devices().front());
   const auto& row = choose(stream.device(), args);
-  Values scratch(row.workspace ? row.workspace(stream.device(), args) / sizeof(double) + 1 : 1);
+  Values scratch(row.scratch_bytes(stream.device(), args) / sizeof(double) + 1);
   stream.lend_scratch(scratch.data(), scratch.size() * sizeof(double));
   launch(stream, args);
 }

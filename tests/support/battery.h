@@ -80,7 +80,7 @@ class Bench {
  private:
   void lend(const std::string& row) {
     const auto& variant = choose(stream_.device(), args_, row);
-    const std::size_t bytes = variant.workspace ? variant.workspace(stream_.device(), args_) : 0;
+    const std::size_t bytes = variant.scratch_bytes(stream_.device(), args_);
     if (bytes == 0) return;
     scratch_ =
         std::shared_ptr<void>(allocate(stream_.device(), bytes), [d = stream_.device()](void* p) { release(d, p); });
