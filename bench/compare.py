@@ -216,6 +216,7 @@ def main():
     print(text, end="")
     if arguments.out:
         folder = pathlib.Path(arguments.out)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "comparison.md").write_text(text)
         (folder / "comparison.json").write_text(
             json.dumps({"ours": ours["runs"][0]["date"], "lines": lines}, indent=1) + "\n"
