@@ -15,7 +15,7 @@
 //           parts in order.
 // sums      f32, in an order that the shape and the GPU decide: the same bits on every run.
 // Bytes: a is read N / 128 times and b M / 128 times, against once; blocks side by side find much of it in L2.
-// Registers (CUDA 13.0, sm_80 / sm_90a): large tile at most 240 / 236, two blocks an SM; small one 127, four blocks.
+// Registers (CUDA 13.0, sm_80 / sm_90a): large tile at most 240 / 236, two blocks an SM; small one 126, four blocks.
 //
 // It equals     for m, n: out[m, n] = sum over k of a[m, k] b[k, n], and what follows it in kernels/matmul.h
 #include <algorithm>

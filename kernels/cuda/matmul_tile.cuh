@@ -43,8 +43,9 @@ struct Kind {
   static constexpr int b_rows = b_by_rows ? step : tile, b_columns = b_by_rows ? tile : step;
   static constexpr int a_pitch = pitch_of(a_columns), b_pitch = pitch_of(b_columns);
   static constexpr int a_elements = a_rows * a_pitch, stage = a_elements + b_rows * b_pitch;
-  // of the sums, which lie there when the last stage is used up: 8 more, and a warp's pairs go to all 32 banks
-  static constexpr int sum_pitch = tile + 8;
+  // of the sums, which lie there when the last stage is used up: of 8 columns, four are in the left half of a row and
+  // four in the right one. So packs of 16 bytes lie side by side, and both reads and a warp's pairs go to all 32 banks
+  static constexpr int right_half = tile / 2 + 4, sum_pitch = tile + 8;
   static_assert(tile * sum_pitch * sizeof(float) <= stages * stage * sizeof(bf16));
 };
 
@@ -120,13 +121,14 @@ struct Fragments {
 /// A warp's sums, from its fragments to its place in the block's tile.
 template <class K, class Shared>
 __device__ void put_sums(Shared tile, int m, int n, const FragmentC (&sums)[K::down][K::across]) {
+  const int row = m + row_of_c(0), column = column_of_c(0);
+  const auto own = tile + (row * K::sum_pitch + n / 2 + column / 4 * K::right_half + column % 4);
 #pragma unroll
   for (int i = 0; i < K::down; ++i) {
 #pragma unroll
     for (int j = 0; j < K::across; ++j) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e)
-        tile[(m + 16 * i + row_of_c(e)) * K::sum_pitch + n + 8 * j + column_of_c(e)] = sums[i][j].at[e];
+      for (int e = 0; e < 4; ++e) own[(16 * i + e / 2 * 8) * K::sum_pitch + 4 * j + e % 2] = sums[i][j].at[e];
     }
   }
 }
@@ -141,7 +143,8 @@ __device__ void store_out(const Product& p, Shared tile, int m, int n) {
   for (int row = t / packs; row < rows; row += together * apart) {
     float x[together][8];
 #pragma unroll
-    for (int i = 0; i < together * 8; ++i) x[i / 8][i % 8] = tile[(row + i / 8 * apart) * K::sum_pitch + c + i % 8];
+    for (int i = 0; i < together * 8; ++i)
+      x[i / 8][i % 8] = tile[(row + i / 8 * apart) * K::sum_pitch + t % packs * 4 + i / 4 % 2 * K::right_half + i % 4];
     finish<K::activation>(p.end, m + row, apart, n + c, x);
 #pragma unroll
     for (int i = 0; i < together * 8; ++i) column_sum[i % 8] += row + i / 8 * apart < rows ? x[i / 8][i % 8] : 0.0f;
