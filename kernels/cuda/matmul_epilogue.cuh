@@ -25,19 +25,21 @@ inline Rows8 rows8(const View& v) {
           .packed = rows && reinterpret_cast<std::size_t>(v.data) % 16 == 0};
 }
 
-template <class T>
-__device__ inline void read8(const T* from, int count, bool packed, float (&x)[8]) {
+/// Rows of 8 that are under way together: x[r] = from[at[r]] and what follows.
+template <class T, int R>
+__device__ inline void read8(const T* from, const long long (&at)[R], int count, bool packed, float (&x)[R][8]) {
   if (packed && count == 8) {
 #pragma unroll
-    for (int i = 0; i < 8; i += widest<T>) {
+    for (int i = 0; i < R * 8; i += widest<T>) {
       float pack[widest<T>];
-      load(from + i, pack);
+      load(from + at[i / 8] + i % 8, pack);
 #pragma unroll
-      for (int j = 0; j < widest<T>; ++j) x[i + j] = pack[j];
+      for (int j = 0; j < widest<T>; ++j) x[i / 8][i % 8 + j] = pack[j];
     }
   } else {
 #pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = i < count ? static_cast<float>(from[i]) : 0.0f;
+    for (int i = 0; i < R * 8; ++i)
+      x[i / 8][i % 8] = i % 8 < count ? static_cast<float>(from[at[i / 8] + i % 8]) : 0.0f;
   }
 }
 
@@ -59,11 +61,14 @@ __device__ inline void write8(T* to, int count, bool packed, const float (&x)[8]
   }
 }
 
-/// x = v[m][n ... n + count - 1], zeros behind.
-__device__ inline void read8(const Rows8& v, long long m, int n, int count, float (&x)[8]) {
-  const long long at = m * v.stride + n;
-  if (v.f32) read8(static_cast<const float*>(v.data) + at, count, v.packed, x);
-  else read8(static_cast<const bf16*>(v.data) + at, count, v.packed, x);
+/// x[r] = v[m[r]][n ... n + count - 1], zeros behind.
+template <int R>
+__device__ inline void read8(const Rows8& v, const int (&m)[R], int n, int count, float (&x)[R][8]) {
+  long long at[R];
+#pragma unroll
+  for (int r = 0; r < R; ++r) at[r] = m[r] * v.stride + n;
+  if (v.f32) read8(static_cast<const float*>(v.data), at, count, v.packed, x);
+  else read8(static_cast<const bf16*>(v.data), at, count, v.packed, x);
 }
 __device__ inline void write8(const Rows8& v, long long m, int n, int count, const float (&x)[8]) {
   const long long at = m * v.stride + n;
@@ -72,48 +77,53 @@ __device__ inline void write8(const Rows8& v, long long m, int n, int count, con
 }
 
 struct Epilogue {
-  Rows8 bias, residual, pre, out;
+  Rows8 bias, added, pre, out;  // added: the residual, or what was there
   int M, N;
-  bool accumulate;
 };
 
 inline Epilogue epilogue_of(const MatMul& s) {
   return {.bias = rows8(s.bias),
-          .residual = rows8(s.residual),
+          .added = rows8(s.mode == Write::accumulate ? s.out : s.residual),
           .pre = rows8(s.pre),
           .out = rows8(s.out),
           .M = static_cast<int>(s.m()),
-          .N = static_cast<int>(s.n()),
-          .accumulate = s.mode == Write::accumulate};
+          .N = static_cast<int>(s.n())};
 }
 
-__device__ inline void add8(const Rows8& v, long long m, int n, int count, float (&x)[8]) {
-  float more[8];
+template <int R>
+__device__ inline void add8(const Rows8& v, const int (&m)[R], int n, int count, float (&x)[R][8]) {
+  float more[R][8];
   read8(v, m, n, count, more);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) x[i] += more[i];
+  for (int i = 0; i < R * 8; ++i) x[i / 8][i % 8] += more[i / 8][i % 8];
 }
 
-/// Stores the sums x of row m, columns n ... n + 7, as far as they are inside; x becomes what is stored, in f32.
-template <Activation activation>
-__device__ inline void finish(const Epilogue& e, int m, int n, float (&x)[8]) {
-  const int count = m < e.M ? max(0, min(8, e.N - n)) : 0;
-  if (count > 0) {
-    if (e.bias.data) add8(e.bias, 0, n, count, x);
+/// Stores the sums x[r] of row m + r * apart, columns n ... n + 7, as far as they are inside; x becomes what is stored,
+/// in f32.
+template <Activation activation, int R>
+__device__ inline void finish(const Epilogue& e, int m, int apart, int n, float (&x)[R][8]) {
+  const int count = min(8, e.N - n);
+  if (count <= 0) return;
+  int row[R], first[R] = {};
+#pragma unroll
+  for (int r = 0; r < R; ++r) row[r] = min(m + r * apart, e.M - 1);
+  if (e.bias.data) add8(e.bias, first, n, count, x);
+  if (activation == Activation::gelu_backward) {
+    float pre[R][8];
+    read8(e.pre, row, n, count, pre);
+#pragma unroll
+    for (int i = 0; i < R * 8; ++i) x[i / 8][i % 8] *= gelu_slope(pre[i / 8][i % 8]);
+  }
+  if (e.added.data) add8(e.added, row, n, count, x);
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    if (m + r * apart >= e.M) break;
     if (activation == Activation::gelu) {
-      if (e.pre.data) write8(e.pre, m, n, count, x);
+      if (e.pre.data) write8(e.pre, row[r], n, count, x[r]);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] = gelu(x[i]);
+      for (int i = 0; i < 8; ++i) x[r][i] = gelu(x[r][i]);
     }
-    if (activation == Activation::gelu_backward) {
-      float pre[8];
-      read8(e.pre, m, n, count, pre);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) x[i] *= gelu_slope(pre[i]);
-    }
-    if (e.residual.data) add8(e.residual, m, n, count, x);
-    if (e.accumulate) add8(e.out, m, n, count, x);
-    write8(e.out, m, n, count, x);
+    write8(e.out, row[r], n, count, x[r]);
   }
 }
 

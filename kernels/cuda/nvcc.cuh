@@ -65,6 +65,12 @@ __device__ T* dynamic_shared() {
   return reinterpret_cast<T*>(dynamic_memory);
 }
 
+/// The same memory as elements of another type, behind a barrier, when nobody wants what it held.
+template <class T>
+__device__ T* dynamic_shared_again() {
+  return dynamic_shared<T>();
+}
+
 __device__ inline void require_aligned(const void*, std::size_t) {}  // the hardware does
 
 /// Writes a pack by one instruction: left alone, nvcc 13 cuts some of them into words. Only packs that the same thread

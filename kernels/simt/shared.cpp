@@ -12,7 +12,7 @@ namespace kernels::simt {
 namespace {
 
 constexpr std::size_t most_static_bytes = std::size_t{48} << 10;  // nvcc refuses more
-constexpr int dynamic_id = -1;
+constexpr int dynamic_id = -1, again_id = -2;
 
 struct Copy {
   SharedArray* array;
@@ -33,8 +33,8 @@ std::size_t dynamic_bytes = 0;
 
 void require_room(int id) {
   std::size_t all = 0;
-  for (const auto& [key, each] : arrays) all += key == dynamic_id ? 0 : each.count * each.element_bytes;
-  if (id != dynamic_id && all > most_static_bytes)
+  for (const auto& [key, each] : arrays) all += key < 0 ? 0 : each.count * each.element_bytes;
+  if (id >= 0 && all > most_static_bytes)
     stop("asks for " + std::to_string(all) + " bytes of static shared memory: more than 48 KiB must be dynamic");
   const std::size_t most = launch->stream.device().shared_memory;
   if (all + dynamic_bytes > most)
@@ -47,8 +47,7 @@ SharedArray& make(const char* type, std::size_t element_bytes, std::size_t count
   array.type = type;
   array.count = count;
   array.element_bytes = element_bytes;
-  array.name =
-      array.type + " [" + std::to_string(count) + "]" + (id == dynamic_id ? ", dynamic" : ", id " + std::to_string(id));
+  array.name = array.type + " [" + std::to_string(count) + "]" + (id < 0 ? ", dynamic" : ", id " + std::to_string(id));
   require_room(id);
   const std::uint32_t signalling_nan = 0x7fa07fa0u;  // as f32 and as two bf16
   array.bytes.resize((count * element_bytes + 3) / 4 * 4);
@@ -79,6 +78,7 @@ SharedArray& find(const char* type, std::size_t element_bytes, std::size_t count
 
 SharedElement& element(SharedArray& array, std::ptrdiff_t at, Place place, const char* what) {
   if (static_cast<std::size_t>(at) >= array.count) stop_at(what, array, at, place, ": past its end");
+  if (!array.gone.empty()) stop_at(what, array, at, place, ", whose memory is " + array.gone);
   SharedElement& e = array.elements[static_cast<std::size_t>(at)];
   if (e.in_flight)
     stop_at(what, array, at, place,
@@ -153,6 +153,16 @@ void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
   e.writer = static_cast<std::uint16_t>(threadIdx.x);
   e.written = present;
   e.written_at = static_cast<std::uint16_t>(place.line);
+}
+
+SharedArray& dynamic_array_again(const char* type, std::size_t element_bytes, Place place) {
+  SharedArray& before = arrays.at(dynamic_id);
+  if (before.gone.empty()) {  // for all who had to do with it this is a write
+    for (std::size_t i = 0; i < before.count; ++i) check_write(before, static_cast<std::ptrdiff_t>(i), place);
+    before.gone = std::string(type) + " since thread " + std::to_string(threadIdx.x) + " came to line " +
+                  std::to_string(place.line);
+  }
+  return find(type, element_bytes, dynamic_bytes / element_bytes, again_id);
 }
 
 void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::size_t bytes, Place place) {

@@ -2,7 +2,8 @@
 // by name:
 //     an access past the array; a read of what nobody has written; two threads at one element, one of them writing,
 //     without a barrier (or, within a warp, a __syncwarp of both) between them; a read of, or a write to, what cp.async
-//     has been told to fill but has not been waited for.
+//     has been told to fill but has not been waited for; a use of the dynamic array as what it was, when another thread
+//     uses it again as another type.
 //
 // Kernels hold arrays with `auto`, because on a GPU Shared<T> is a plain T*. Elements are read into variables of a
 // named type: `float x = array[i]`; with `auto` this would not be a value, and does not compile.
@@ -39,6 +40,7 @@ struct SharedArray {
   std::size_t count = 0, element_bytes = 0;
   std::vector<std::byte> bytes;  // 16-byte aligned, as operator new gives them
   std::vector<SharedElement> elements;
+  std::string gone;  // to whom and where, once its memory is another array
 };
 
 /// A new block has no arrays; its dynamic one has `dynamic_bytes`.
@@ -46,12 +48,14 @@ void begin_shared(std::size_t dynamic_bytes);
 /// The block's array of this id, made by the first thread that asks.
 SharedArray& shared_array(const char* type, std::size_t element_bytes, std::size_t count, int id);
 SharedArray& dynamic_array(const char* type, std::size_t element_bytes);
+/// The dynamic array's memory as elements of another type: who touches it as what it was is stopped from now on.
+SharedArray& dynamic_array_again(const char* type, std::size_t element_bytes, Place place);
 
 void check_read(SharedArray& array, std::ptrdiff_t at, Place place);
 void check_write(SharedArray& array, std::ptrdiff_t at, Place place);
 
 /// For a debugger: one element of the block that runs, unchecked: "0.25, written by thread 3 at line 170". The id of
-/// the dynamic array is -1.
+/// the dynamic array is -1, and -2 where it is used again.
 const char* peek(int id, long at);
 
 /// What stands between [ and ], and where.

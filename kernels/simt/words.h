@@ -86,6 +86,11 @@ Shared<T> dynamic_shared() {
   return Shared<T>(dynamic_array(name_of_type<T>(), sizeof(T)));
 }
 
+template <class T>
+Shared<T> dynamic_shared_again(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  return Shared<T>(dynamic_array_again(name_of_type<T>(), sizeof(T), {file, line}));
+}
+
 /// A GPU traps where an address is not a multiple of what is moved; here the launch stops.
 inline void require_aligned(const void* address, std::size_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)

@@ -162,6 +162,43 @@ TEST_CASE("simt: every block has fresh shared memory, and an id is one array") {
   CHECK_THROWS_WITH(planted({1, 64}, two_types_kernel<bf16, 64>), ContainsSubstring("f32 [64], id 0 as bf16 [64]"));
 }
 
+__global__ void again_kernel(bool barrier, bool wait, float* out) {
+  auto pairs = dynamic_shared<bf16>();
+  const unsigned t = threadIdx.x;
+  alignas(16) const bf16 zeros[8] = {};
+  cp_async16_filled(pairs + 8 * static_cast<int>(t), zeros, 16);
+  cp_async_commit();
+  if (wait) cp_async_wait<0>();
+  if (barrier) __syncthreads();
+  auto s = dynamic_shared_again<float>();
+  s[t] = static_cast<float>(t);
+  __syncthreads();
+  out[t] = s[t ^ 32];
+}
+
+/// The last thread reads what was there, before or after the others come to the second use.
+__global__ void late_kernel(float* out) {
+  auto pairs = dynamic_shared<bf16>();
+  pairs[threadIdx.x] = bf16(1.0f);
+  __syncthreads();
+  if (threadIdx.x == 63) out[0] = static_cast<float>(static_cast<bf16>(pairs[5]));
+  else dynamic_shared_again<float>();
+}
+
+TEST_CASE("simt: dynamic memory again, as another type, behind a barrier") {
+  std::vector<float> out(64);
+  CHECK_NOTHROW(planted_in_orders({1, 64, 1024}, again_kernel, true, true, out.data()));
+  CHECK(out[5] == 37);
+  const auto lacks_all = [](const std::string& text, const char* reason) {
+    return lacks(text, {" element ", " of the shared array bf16 [512], dynamic", reason});
+  };
+  CHECK(lacks_all(test::stopped_in_orders({1, 64, 1024}, again_kernel, true, false, out.data()),
+                  "it has not been waited for") == "");
+  test::stopped_in_orders({1, 64, 1024}, again_kernel, false, true, out.data());
+  test::stopped_in_orders({1, 64, 1024}, late_kernel, out.data());
+  CHECK(lacks_all(stopped({1, 64, 1024}, late_kernel, out.data()), "whose memory is f32 since thread ") == "");
+}
+
 template <class T>
 __global__ void operators_kernel(float* out) {
   auto s = shared<T, 64, 0>();
