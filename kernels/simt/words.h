@@ -161,5 +161,6 @@ inline float exp2_fast(float x) {
   const float y = std::exp2(x);
   return y < FLT_MIN ? 0.0f : y;
 }
+inline float log2_fast(float x) { return std::log2(x); }
 
 }  // namespace kernels::simt
