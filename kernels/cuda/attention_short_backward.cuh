@@ -97,7 +97,8 @@ __device__ void store_delta(const HalfRow<P::D>& out, Tile query) {
 /// What a warp has in registers: v of its tiles of keys, and the sums dk and dv. k it reads again and again.
 template <class P>
 struct Owned {
-  int warp;
+  int first;  // key of its first tile; its tile n begins n s.warps tiles further on
+  int key;    // where ldmatrix4 finds its first tile of k, from the start of k
   FragmentA v[P::own][P::D / 16];
   FragmentC dk[P::own][P::D / 8] = {}, dv[P::own][P::D / 8] = {};
 };
@@ -159,11 +160,10 @@ __device__ void visit_queries(Owned<P>& mine, const ShortSizes& s, const Layout&
   const float factor = s.scale * log2_e;
   FragmentC sums[P::own][2] = {};
   FragmentA p[P::own], ds[P::own];
-  const auto first_key = [&](int n) { return (mine.warp + n * s.warps) * 16; };
-  const auto key = keys + point_down(P::pitch);
-  const auto k = [&](int n, int i) {  // of a tile that there is not, the last one
+  const auto first_key = [&](int n) { return mine.first + n * s.warps * 16; };
+  const auto k = [&](int n, int i) {  // of a tile that there is not, the first one
     FragmentA a;
-    ldmatrix4(a.at, key + (min(first_key(n), layout.key_tiles * 16 - 16) * P::pitch + i * 16));
+    ldmatrix4(a.at, keys + (mine.key + (first_key(n) < s.T ? n * s.warps * 16 * P::pitch : 0) + i * 16));
     return a;
   };
   multiply<P>(sums, k, across);
@@ -261,7 +261,8 @@ template <class P, class Tile>
 __device__ void finish_chunk(const Backward& a, Tile keys, Tile slopes, Tile sums, int first_tile, int tiles, P plan) {
   const auto share_out = [&]<int Columns>(std::integral_constant<int, Columns>) {
     for (int i = my_warp(); i < tiles * (P::D / Columns); i += a.s.warps) {
-      const int q = i % tiles, column = i / tiles * Columns;
+      int q = i, column = 0;
+      for (; q >= tiles; q -= tiles) column += Columns;
       finish_queries<Columns>(a, keys, slopes + q * 16, sums, (first_tile + q) * 16, column, plan);
     }
   };
