@@ -13,9 +13,9 @@
 //           a tile a warp: T = 50, D = 64 36,864 bytes (all 4 tiles of queries in one chunk), 65, 80 56,640 (5), 197,
 //           32 97,408 (7 of 13), 147 x 197, 32 77,184 (5 of 10), 257, 32 144,768 (9 of 17), or 101,248 (4) in 99 KiB,
 //           197, 64 179,712 (13), or 99,840 (1) in 99 KiB.
-// registers sm_80 / sm_90a: T = 50, D = 64 128 / 127 (16 warps a multiprocessor), 65, 80 159 / 160 (10), 197, 32 128 /
+// registers sm_80 / sm_90a: T = 50, D = 64 128 / 126 (16 warps a multiprocessor), 65, 80 159 / 160 (10), 197, 32 127 /
 //           128 (14; 7 where shared memory has room for one block, as on an A100), 257, 32 147 / 153 (9), 197, 64 128 /
-//           127 (13). k is read again from shared memory for every tile of queries, which keeps it out of registers.
+//           126 (13). k is read again from shared memory for every tile of queries, which keeps it out of registers.
 // waste     both sides come in tiles of 16: 64 x 64 for T = 50, 80 x 80 for 65, 208 x 208 for 197, 272 x 272 for 257.
 // bytes     q, k, v, out, dout, lse read once, dq, dk, dv written once: the least possible. The bias's gradient adds
 //           24 C bytes a sample: partial sums (B, 3, C) in f32, of gradients before they are rounded, written and read.

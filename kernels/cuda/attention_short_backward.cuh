@@ -211,25 +211,30 @@ __device__ void clear_columns(Tile sums) {
   for (int c = my_lane(); c < D; c += lanes) store_float(sums + 2 * c, 0);
   __syncwarp();
 }
-/// Adds factor * the column sums of 16 rows to `sums`, the warp's own. Lane l has columns 2 (l % 4) and the next one of
-/// tile l / 4, and of the tile 8 further on.
+/// Adds factor * the column sums of 16 rows to `sums`, the warp's own. Of 8 sums that a lane has a share of, four go to
+/// a lane that keeps those, then two, then one: the lanes l with l / 4 = i keep sum i.
 template <int Tiles, class Tile>
 __device__ void add_columns(Tile sums, const FragmentC (&rows)[Tiles], float factor) {
   const int lane = my_lane();
 #pragma unroll
-  for (int n = 0; n < Tiles; ++n) {
-    float two[2] = {(rows[n].at[0] + rows[n].at[2]) * factor, (rows[n].at[1] + rows[n].at[3]) * factor};
+  for (int first = 0; first < Tiles; first += 4) {
+    float sum[8];
 #pragma unroll
-    for (float& sum : two) {
-#pragma unroll
-      for (int offset = 4; offset < lanes; offset *= 2) sum += __shfl_xor_sync(full_warp, sum, offset);
+    for (int i = 0; i < 8; ++i) {
+      const int n = first + i / 2;
+      sum[i] = n < Tiles ? (rows[n].at[i % 2] + rows[n].at[i % 2 + 2]) * factor : 0;
     }
-    if (n % 8 != lane / 4) continue;
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const auto at = sums + 2 * (n * 8 + lane % 4 * 2 + i);
-      store_float(at, load_float(at) + two[i]);
+    for (int kept = 4; kept > 0; kept /= 2) {
+      const bool upper = (lane & 4 * kept) != 0;
+#pragma unroll
+      for (int i = 0; i < kept; ++i) {
+        const float away = upper ? sum[i] : sum[i + kept];
+        sum[i] = (upper ? sum[i + kept] : sum[i]) + __shfl_xor_sync(full_warp, away, 4 * kept);
+      }
     }
+    const int column = first * 8 + lane / 8 * 8 + lane % 4 * 2 + lane / 4 % 2;
+    if (column < Tiles * 8) store_float(sums + 2 * column, load_float(sums + 2 * column) + sum[0]);
   }
 }
 
