@@ -13,30 +13,70 @@ struct Short;  // the name of the row
 
 constexpr float log2_e = 1.44269504f;
 
-/// A block has one head of one sample: block b H + h.
+/// n / by, for n below 2^31, by a product: a division takes a warp about 20 instructions.
+struct Divisor {
+  int by, shift;
+  unsigned factor;  // 2^shift / by, rounded up
+  __device__ int operator()(int n) const {
+    return static_cast<int>(static_cast<unsigned long long>(static_cast<unsigned>(n)) * factor >> shift);
+  }
+};
+inline Divisor divisor(std::int64_t by) {
+  int shift = 31;
+  while ((std::int64_t{1} << (shift - 31)) < by) ++shift;
+  return {.by = static_cast<int>(by),
+          .shift = shift,
+          .factor = static_cast<unsigned>(((std::int64_t{1} << shift) + by - 1) / by)};
+}
+
 struct ShortSizes {
-  int Tq, T, H, warps;
+  int Tq, T;
+  Divisor H;
+  int warps;
   float scale;
 };
 
-/// One number for the warp, as the compiler sees it too: branches on it part no lanes.
-__device__ inline int my_warp() { return __shfl_sync(full_warp, static_cast<int>(threadIdx.x) / lanes, 0); }
+/// The thread's number, lane and warp, made where they are needed. None has a sign: that spares instructions.
+__device__ inline unsigned my_thread() { return static_cast<unsigned>(anew(static_cast<int>(threadIdx.x))); }
+__device__ inline int my_lane() { return static_cast<int>(my_thread() % lanes); }
+__device__ inline int warp_number() { return static_cast<int>(my_thread() / lanes); }
 
-/// Row 0 of the block's head, in a matrix of `tokens` rows a sample.
-template <int D, class T>
-__device__ T* head_of(const Matrix<T>& x, const ShortSizes& s, int tokens) {
-  const int block = anew(static_cast<int>(blockIdx.x));
-  return x[static_cast<long long>(block / s.H) * tokens] + block % s.H * D;
+/// One number for the warp, as the compiler sees it too: branches on it part no lanes.
+__device__ inline int my_warp() { return __shfl_sync(full_warp, warp_number(), 0); }
+
+/// Which element of a 16 x 16 tile this lane points to, as load_a and load_b_transposed do,
+__device__ inline int point_down(int pitch) {
+  const int lane = my_lane();
+  return lane % 16 * pitch + lane / 16 * 8;
+}
+/// and as load_b and load_a_transposed do.
+__device__ inline int point_across(int pitch) {
+  const int lane = my_lane();
+  return (lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 8;
 }
 
-/// Tells the block's threads to copy a head: `rows` rows, those from `valid` on zeros, `pitch` apart.
+/// Row 0 of a head, which is head h = number % H of sample number / H, in a matrix of `tokens` rows a sample.
+template <int D, class T>
+__device__ T* head_of(const Matrix<T>& x, const ShortSizes& s, int tokens, int number = static_cast<int>(blockIdx.x)) {
+  const int sample = s.H(anew(number));
+  return x[static_cast<long long>(sample) * tokens] + (number - sample * s.H.by) * D;
+}
+
+/// Tells warps 0 ... warps - 1 to copy rows 0 ... rows - 1 from global memory, those from `valid` on zeros, to rows
+/// `pitch` apart. A warp takes as many whole rows at a time as it has lanes for, 16 bytes a lane.
 template <int D, class Tile>
-__device__ void copy_head(Tile tile, int pitch, const bf16* head, long long stride, int valid, int rows, int threads) {
-  constexpr int packs_a_row = D / 8;
-  for (int i = static_cast<int>(threadIdx.x); i < rows * packs_a_row; i += threads) {
-    const int r = i / packs_a_row, c = i % packs_a_row * 8;
-    cp_async16_filled(tile + (r * pitch + c), head + ((r < valid ? r : 0) * stride + c), r < valid ? 16 : 0);
-  }
+__device__ void copy_rows(Tile tile, int pitch, const bf16* from, long long stride, int valid, int rows, int warp,
+                          int warps) {
+  constexpr int packs = D / 8, at_once = lanes / packs;
+  const int lane = my_lane();
+  if (lane >= packs * at_once) return;  // 2 lanes where D is 48 or 80
+  int row = warp * at_once + lane / packs;
+  const int step = warps * at_once, to_step = step * pitch;
+  const long long from_step = step * stride;
+  int to = row * pitch + lane % packs * 8;
+  from += row * stride + lane % packs * 8;
+  for (; row < rows; row += step, to += to_step, from += from_step)
+    cp_async16_filled(tile + to, from, row < valid ? 16 : 0);
 }
 
 // A lane's share of a 16 x 16 tile in global memory, 8 elements of one row: before turn, or after it, that is word
@@ -45,11 +85,11 @@ struct Share {
   int row, column;
 };
 __device__ inline Share my_share() {
-  const int thread = anew(static_cast<int>(threadIdx.x));
-  return {thread % lanes / 4 + thread % 2 * 8, thread % 4 / 2 * 8};
+  const int lane = my_lane();
+  return {lane / 4 + lane % 2 * 8, lane % 4 / 2 * 8};
 }
 
-/// Rows first ... first + 15 of a head, those from `valid` on zeros, as fragments; not through shared memory.
+/// Rows first ... first + 15 of a head, those from `valid` on zeros, not through shared memory: fragments once turned.
 template <int D>
 __device__ void load_rows(FragmentA (&a)[D / 16], const bf16* head, long long stride, int first, int valid) {
   const Share share = my_share();
@@ -65,8 +105,11 @@ __device__ void load_rows(FragmentA (&a)[D / 16], const bf16* head, long long st
       for (int w = 0; w < 4; ++w) a[i].at[w] = pack.at[w];
     }
   }
+}
+template <int N>
+__device__ void turn_rows(FragmentA (&a)[N]) {
 #pragma unroll
-  for (int i = 0; i < D / 16; ++i) turn(a[i].at);
+  for (int i = 0; i < N; ++i) turn(a[i].at);
 }
 
 /// Writes factor * sums, 16 x D, to rows first ... first + 15 of a head that are below `valid`.

@@ -3,18 +3,19 @@
 //
 // grid      (B H) blocks. A warp owns tiles of 16 keys, one, or two where heads are narrow and keys many: 4 warps for
 //           T = 50, 5 for 65, 7 for 197 with D = 32 (13 with D = 64), 9 for 257.
-// before    delta = dout . out by rows, out being read once, straight to registers; so is v, of the warp's keys.
+// before    delta = dout . out by rows, out being read once, straight to registers; so is v, of the warp's keys. Both
+//           are asked for before the copies to shared memory, and looked at when these are told.
 // loop      over tiles of 16 queries, in chunks between two barriers. A warp makes S^T = k q^T of its keys, P^T by
 //           exp2, dv += P^T dout, dP^T = v dout^T, dS^T = P^T (dP^T - delta), dk += dS^T q. P^T and dS^T are operands
 //           where they stand (as_a), dk and dv stay in registers. dS^T also goes to shared memory, and behind the
 //           barrier the warps share out the chunk's dq = dS k: 16 queries each.
 // shared    q with dout beside it, k, dS^T of a chunk, and D column sums of dq a warp. The chunk is what fits, at most
-//           a tile a warp: T = 50, D = 64 36,864 bytes (all 4 tiles of queries in one chunk), 65, 80 56,640 (5), 197, 32
-//           97,408 (7 of 13), 147 x 197, 32 77,184 (5 of 10), 257, 32 144,768 (9 of 17), or 101,248 (4) in 99 KiB,
+//           a tile a warp: T = 50, D = 64 36,864 bytes (all 4 tiles of queries in one chunk), 65, 80 56,640 (5), 197,
+//           32 97,408 (7 of 13), 147 x 197, 32 77,184 (5 of 10), 257, 32 144,768 (9 of 17), or 101,248 (4) in 99 KiB,
 //           197, 64 179,712 (13), or 99,840 (1) in 99 KiB.
-// registers sm_80 / sm_90a: T = 50, D = 64 128 / 128 (16 warps a multiprocessor), 65, 80 164 / 164 (10), 197, 32 128 /
-//           128 (14; 7 where shared memory has room for one block, as on an A100), 257, 32 154 / 158 (9), 197, 64 128 /
-//           128 (13). k is read again from shared memory for every tile of queries, which keeps it out of registers.
+// registers sm_80 / sm_90a: T = 50, D = 64 128 / 126 (16 warps a multiprocessor), 65, 80 159 / 160 (10), 197, 32 127 /
+//           128 (14; 7 where shared memory has room for one block, as on an A100), 257, 32 147 / 153 (9), 197, 64 128 /
+//           126 (13). k is read again from shared memory for every tile of queries, which keeps it out of registers.
 // waste     both sides come in tiles of 16: 64 x 64 for T = 50, 80 x 80 for 65, 208 x 208 for 197, 272 x 272 for 257.
 // bytes     q, k, v, out, dout, lse read once, dq, dk, dv written once: the least possible. The bias's gradient adds
 //           24 C bytes a sample: partial sums (B, 3, C) in f32, of gradients before they are rounded, written and read.
@@ -33,26 +34,34 @@ __device__ void prepare(Owned<P>& mine, const Backward& a, Tile queries, Tile ke
   constexpr int D = P::D;
   const ShortSizes& s = a.s;
   const int threads = s.warps * lanes, rows = a.at.query_tiles * 16;
-  copy_head<D>(queries, P::query_pitch, head_of<D>(a.q, s, s.Tq), a.q.stride, s.Tq, rows, threads);
-  copy_head<D>(queries + D, P::query_pitch, head_of<D>(a.dout, s, s.Tq), a.dout.stride, s.Tq, rows, threads);
-  copy_head<D>(keys, P::pitch, head_of<D>(a.k, s, s.T), a.k.stride, s.T, a.at.key_tiles * 16, threads);
-  cp_async_commit();
-
-  // what does not go through shared memory is on its way at the same time
+  // what goes to registers is asked for first, and looked at last
+  const int row = static_cast<int>(my_thread() / 2);
   const bf16* out = head_of<D>(a.out, s, s.Tq);
-  const int row = static_cast<int>(threadIdx.x) / 2;
-  HalfRow<D> half = load_half_row<D>(out, a.out.stride, row, s.Tq);
+  HalfRow<D> half[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) half[i] = load_half_row<D>(out, a.out.stride, row + i * threads / 2, s.Tq);
 #pragma unroll
   for (int n = 0; n < P::own; ++n)
-    load_rows<D>(mine.v[n], head_of<D>(a.v, s, s.T), a.v.stride, (mine.warp + n * s.warps) * 16, s.T);
+    load_rows<D>(mine.v[n], head_of<D>(a.v, s, s.T), a.v.stride, mine.first + n * s.warps * 16, s.T);
+
+  const auto bring = [&](Tile to, int pitch, const Matrix<const bf16>& x, int tokens, int tiles) {
+    copy_rows<D>(to, pitch, head_of<D>(x, s, tokens), x.stride, tokens, tiles * 16, warp_number(), s.warps);
+  };
+  bring(queries, P::query_pitch, a.q, s.Tq, a.at.query_tiles);
+  bring(queries + D, P::query_pitch, a.dout, s.Tq, a.at.query_tiles);
+  bring(keys, P::pitch, a.k, s.T, a.at.key_tiles);
+  cp_async_commit();
   for (int i = static_cast<int>(threadIdx.x); i < rows; i += threads)
     store_float(queries + (i * P::query_pitch + P::start), i < s.Tq ? -a.lse[blockIdx.x][i] * log2_e : -INFINITY);
   clear_columns<D>(dq_sums);
+#pragma unroll
+  for (int n = 0; n < P::own; ++n) turn_rows(mine.v[n]);
   cp_async_wait<0>();
   __syncthreads();
-  for (int r = row; r < rows; r += threads / 2) {  // whole warps: a tile each
-    if (r != row) half = load_half_row<D>(out, a.out.stride, r, s.Tq);
-    store_delta<P>(half, queries + r * P::query_pitch);
+  for (int r = row, i = 0; r < rows; r += threads / 2, ++i) {  // whole warps: a tile each
+    if (i == 1) half[0] = half[1];
+    if (i > 1) half[0] = load_half_row<D>(out, a.out.stride, r, s.Tq);
+    store_delta<P>(half[0], queries + r * P::query_pitch);
   }
   __syncthreads();
 }
@@ -64,15 +73,17 @@ __global__ void __launch_bounds__(P::warps* lanes, P::blocks) backward_kernel(Ba
   const int warp = my_warp();
   auto queries = dynamic_shared<bf16>();
   auto keys = queries + a.at.keys, slopes = queries + a.at.slopes, sums = queries + a.at.sums;
-  Owned<P> mine{.warp = warp};
+  Owned<P> mine{.first = warp * 16, .key = warp * 16 * P::pitch + point_down(P::pitch)};
   prepare(mine, a, queries, keys, sums + 2 * warp * D);
 
+  auto across = queries + point_across(P::query_pitch), down = queries + point_down(P::query_pitch);
   for (int first = 0; first < a.at.query_tiles; first += a.at.chunk) {
     const int tiles = min(a.at.chunk, a.at.query_tiles - first);
 #pragma unroll 1
     for (int q = 0; q < tiles; ++q) {
       const auto these = queries + anew((first + q) * 16 * P::query_pitch);
-      visit_queries(mine, s, a.at, keys, these, slopes + q * 16);
+      visit_queries(mine, s, a.at, keys, these, slopes + q * 16, across, down);
+      across = across + 16 * P::query_pitch, down = down + 16 * P::query_pitch;
     }
     __syncthreads();
     finish_chunk(a, keys, slopes, sums + 2 * my_warp() * D, first, tiles, P{});
@@ -80,7 +91,7 @@ __global__ void __launch_bounds__(P::warps* lanes, P::blocks) backward_kernel(Ba
   }
 #pragma unroll
   for (int n = 0; n < P::own; ++n) {
-    const int first = (warp + n * s.warps) * 16;
+    const int first = mine.first + n * s.warps * 16;
     store_rows<D>(mine.dk[n], s.scale, s.scale, head_of<D>(a.dk, s, s.T), a.dk.stride, first, s.T);
     store_rows<D>(mine.dv[n], 1, 1, head_of<D>(a.dv, s, s.T), a.dv.stride, first, s.T);
   }
@@ -147,8 +158,7 @@ std::size_t partial_bytes(const AttentionBackward& a) {
 std::size_t backward_workspace(const Device& device, const AttentionBackward& a) {
   if (!a.dbias) return 0;
   const ColumnSum sum = sum_of(a, nullptr);
-  const Variant<ColumnSum>& row = choose(device, sum);
-  return partial_bytes(a) + (row.workspace ? row.workspace(device, sum) : 0);
+  return partial_bytes(a) + choose(device, sum).scratch_bytes(device, sum);
 }
 
 void backward_run(Stream& stream, const AttentionBackward& a, void* scratch) {
@@ -157,7 +167,7 @@ void backward_run(Stream& stream, const AttentionBackward& a, void* scratch) {
     const int warps = warps_of<P>(sizes);
     const Backward args{.s = {.Tq = static_cast<int>(sizes.Tq),
                               .T = static_cast<int>(sizes.T),
-                              .H = static_cast<int>(sizes.H),
+                              .H = divisor(sizes.H),
                               .warps = warps,
                               .scale = static_cast<float>(a.scale)},
                         .at = layout_of<P>(stream.device(), sizes, warps),

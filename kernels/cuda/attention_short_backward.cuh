@@ -68,7 +68,7 @@ __device__ HalfRow<D> load_half_row(const bf16* head, long long stride, int row,
   if (row >= valid) return half;
 #pragma unroll
   for (int i = 0; i < D / 16; ++i) {
-    const bf16* from = head + (row * stride + i * 16 + static_cast<int>(threadIdx.x) % 2 * 8);
+    const bf16* from = head + (row * stride + i * 16 + my_lane() % 2 * 8);
     require_aligned(from, 16);
     half.at[i] = *reinterpret_cast<const Pack<unsigned, 4>*>(from);
   }
@@ -78,7 +78,7 @@ __device__ HalfRow<D> load_half_row(const bf16* head, long long stride, int row,
 /// -delta of one row, from out and from what shared memory has of the query.
 template <class P, class Tile>
 __device__ void store_delta(const HalfRow<P::D>& out, Tile query) {
-  const int half = static_cast<int>(threadIdx.x) % 2;
+  const int half = my_lane() % 2;
   float sum = 0;
 #pragma unroll
   for (int i = 0; i < P::D / 16; ++i) {
@@ -97,7 +97,8 @@ __device__ void store_delta(const HalfRow<P::D>& out, Tile query) {
 /// What a warp has in registers: v of its tiles of keys, and the sums dk and dv. k it reads again and again.
 template <class P>
 struct Owned {
-  int warp;
+  int first;  // key of its first tile; its tile n begins n s.warps tiles further on
+  int key;    // where ldmatrix4 finds its first tile of k, from the start of k
   FragmentA v[P::own][P::D / 16];
   FragmentC dk[P::own][P::D / 8] = {}, dv[P::own][P::D / 8] = {};
 };
@@ -105,16 +106,15 @@ struct Owned {
 /// What stands in element `at` of four queries' rows: of the columns of a 16 x 16 tile that this lane has.
 template <class P, class Tile>
 __device__ void load_columns(float (&to)[4], Tile queries, int at) {
+  const auto first = queries + (my_lane() % 4 * 2 * P::query_pitch + at);
 #pragma unroll
-  for (int i = 0; i < 4; ++i) to[i] = load_float(queries + ((column_of_c(i % 2) + i / 2 * 8) * P::query_pitch + at));
+  for (int i = 0; i < 4; ++i) to[i] = load_float(first + (i % 2 + i / 2 * 8) * P::query_pitch);
 }
 
-/// to += keys x queries, 16 x 16, over D elements of a query from `column` on. keys(n, i): columns 16 i ... of the
-/// warp's tile n.
+/// to += keys x queries, 16 x 16, over D elements of a query. keys(n, i): columns 16 i ... of the warp's tile n. `row`
+/// is the lane's: point_across.
 template <class P, class Keys, class Tile>
-__device__ void multiply(FragmentC (&to)[P::own][2], Keys keys, Tile queries, int column) {
-  const int lane = anew(static_cast<int>(threadIdx.x)) % lanes;  // as in load_b
-  const auto row = queries + ((lane % 8 + lane / 16 * 8) * P::query_pitch + lane / 8 % 2 * 8 + column);
+__device__ void multiply(FragmentC (&to)[P::own][2], Keys keys, Tile row) {
 #pragma unroll
   for (int i = 0; i < P::D / 16; ++i) {
     unsigned b[4];
@@ -128,11 +128,9 @@ __device__ void multiply(FragmentC (&to)[P::own][2], Keys keys, Tile queries, in
   }
 }
 
-/// sums += a b, of 16 keys x 16 queries and the queries' D elements from `column` on.
+/// sums += a b, of 16 keys x 16 queries and D elements of the queries. `row` is the lane's: point_down.
 template <class P, class Tile>
-__device__ void add(FragmentC (&sums)[P::own][P::D / 8], const FragmentA (&a)[P::own], Tile queries, int column) {
-  const int lane = anew(static_cast<int>(threadIdx.x)) % lanes;  // as in load_b_transposed
-  const auto row = queries + (lane % 16 * P::query_pitch + lane / 16 * 8 + column);
+__device__ void add(FragmentC (&sums)[P::own][P::D / 8], const FragmentA (&a)[P::own], Tile row) {
 #pragma unroll
   for (int i = 0; i < P::D / 16; ++i) {
     unsigned b[4];
@@ -147,29 +145,28 @@ __device__ void add(FragmentC (&sums)[P::own][P::D / 8], const FragmentA (&a)[P:
 
 /// P of keys that there are not is zero, whatever lse is; `left` keys of the tile there are.
 __device__ inline void forget(FragmentC (&p)[2], int left) {
+  left -= my_lane() / 4;
 #pragma unroll
   for (int side = 0; side < 2; ++side) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) p[side].at[i] = row_of_c(i) < left ? p[side].at[i] : 0.0f;
+    for (int i = 0; i < 4; ++i) p[side].at[i] = i / 2 * 8 < left ? p[side].at[i] : 0.0f;
   }
 }
 
 /// All that a warp does for 16 queries: P^T and dS^T of its keys, which go into dv and dk, and dS^T into `slopes`.
 template <class P, class Tile>
 __device__ void visit_queries(Owned<P>& mine, const ShortSizes& s, const Layout& layout, Tile keys, Tile queries,
-                              Tile slopes) {
+                              Tile slopes, Tile across, Tile down) {
   const float factor = s.scale * log2_e;
   FragmentC sums[P::own][2] = {};
   FragmentA p[P::own], ds[P::own];
-  const auto first_key = [&](int n) { return (mine.warp + n * s.warps) * 16; };
-  const int lane = anew(static_cast<int>(threadIdx.x)) % lanes;
-  const auto key = keys + (lane % 16 * P::pitch + lane / 16 * 8);  // as in load_a
-  const auto k = [&](int n, int i) {                               // of a tile that there is not, the last one
+  const auto first_key = [&](int n) { return mine.first + n * s.warps * 16; };
+  const auto k = [&](int n, int i) {  // of a tile that there is not, the first one
     FragmentA a;
-    ldmatrix4(a.at, key + (min(first_key(n), layout.key_tiles * 16 - 16) * P::pitch + i * 16));
+    ldmatrix4(a.at, keys + (mine.key + (first_key(n) < s.T ? n * s.warps * 16 * P::pitch : 0) + i * 16));
     return a;
   };
-  multiply<P>(sums, k, queries, 0);
+  multiply<P>(sums, k, across);
   float starts[4];
   load_columns<P>(starts, queries, P::start);
 #pragma unroll
@@ -182,7 +179,7 @@ __device__ void visit_queries(Owned<P>& mine, const ShortSizes& s, const Layout&
     if (const int left = s.T - first_key(n); left < 16) forget(sums[n], left);
     p[n] = as_a(sums[n][0], sums[n][1]);
   }
-  add<P>(mine.dv, p, queries, P::D);
+  add<P>(mine.dv, p, down + P::D);
   const auto v = [&](int n, int i) { return mine.v[n][i]; };
   load_columns<P>(starts, queries, P::slope_start);
 #pragma unroll
@@ -190,7 +187,7 @@ __device__ void visit_queries(Owned<P>& mine, const ShortSizes& s, const Layout&
 #pragma unroll
     for (int i = 0; i < 8; ++i) sums[n][i / 4].at[i % 4] = starts[i / 4 * 2 + i % 2];
   }
-  multiply<P>(sums, v, queries, P::D);
+  multiply<P>(sums, v, across + P::D);
 #pragma unroll
   for (int n = 0; n < P::own; ++n) {
 #pragma unroll
@@ -199,57 +196,62 @@ __device__ void visit_queries(Owned<P>& mine, const ShortSizes& s, const Layout&
       ds[n].at[w] = bf16_pair(low_half(p[n].at[w]) * slope[w % 2 * 2], high_half(p[n].at[w]) * slope[w % 2 * 2 + 1]);
     }
     if (first_key(n) >= s.T) continue;
+    const int lane = my_lane();
     const auto to = slopes + ((first_key(n) + lane / 4) * layout.slope_pitch + lane % 4 * 2);
 #pragma unroll
     for (int w = 0; w < 4; ++w) store_pair(to + (w % 2 * 8 * layout.slope_pitch + w / 2 * 8), ds[n].at[w]);
   }
-  add<P>(mine.dk, ds, queries, 0);
+  add<P>(mine.dk, ds, down);
 }
 
 // ---- behind each chunk: warps own queries ---------------------------------------------------------------------------
 
 template <int D, class Tile>
 __device__ void clear_columns(Tile sums) {
-  for (int c = static_cast<int>(threadIdx.x) % lanes; c < D; c += lanes) store_float(sums + 2 * c, 0);
+  for (int c = my_lane(); c < D; c += lanes) store_float(sums + 2 * c, 0);
   __syncwarp();
 }
-/// Adds factor * the column sums of 16 rows to `sums`, the warp's own. Lane l has columns 2 (l % 4) and the next one of
-/// tile l / 4, and of the tile 8 further on.
+/// Adds factor * the column sums of 16 rows to `sums`, the warp's own. Of 8 sums that a lane has a share of, four go to
+/// a lane that keeps those, then two, then one: the lanes l with l / 4 = i keep sum i.
 template <int Tiles, class Tile>
 __device__ void add_columns(Tile sums, const FragmentC (&rows)[Tiles], float factor) {
-  const int group = static_cast<int>(threadIdx.x) % lanes / 4;
+  const int lane = my_lane();
 #pragma unroll
-  for (int n = 0; n < Tiles; ++n) {
-    float two[2] = {(rows[n].at[0] + rows[n].at[2]) * factor, (rows[n].at[1] + rows[n].at[3]) * factor};
+  for (int first = 0; first < Tiles; first += 4) {
+    float sum[8];
 #pragma unroll
-    for (float& sum : two) {
-#pragma unroll
-      for (int offset = 4; offset < lanes; offset *= 2) sum += __shfl_xor_sync(full_warp, sum, offset);
+    for (int i = 0; i < 8; ++i) {
+      const int n = first + i / 2;
+      sum[i] = n < Tiles ? (rows[n].at[i % 2] + rows[n].at[i % 2 + 2]) * factor : 0;
     }
-    if (n % 8 != group) continue;
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const auto at = sums + 2 * (n * 8 + column_of_c(i));
-      store_float(at, load_float(at) + two[i]);
+    for (int kept = 4; kept > 0; kept /= 2) {
+      const bool upper = (lane & 4 * kept) != 0;
+#pragma unroll
+      for (int i = 0; i < kept; ++i) {
+        const float away = upper ? sum[i] : sum[i + kept];
+        sum[i] = (upper ? sum[i + kept] : sum[i]) + __shfl_xor_sync(full_warp, away, 4 * kept);
+      }
     }
+    const int column = first * 8 + lane / 8 * 8 + lane % 4 * 2 + lane / 4 % 2;
+    if (column < Tiles * 8) store_float(sums + 2 * column, load_float(sums + 2 * column) + sum[0]);
   }
 }
 
 /// dq = scale dS k, of 16 queries and `Columns` columns.
 template <int Columns, class P, class Tile>
 __device__ void finish_queries(const Backward& a, Tile keys, Tile slopes, Tile sums, int first, int column, P) {
-  const int pitch = a.at.slope_pitch, lane = anew(static_cast<int>(threadIdx.x)) % lanes;
-  const auto slope = slopes + ((lane % 8 + lane / 16 * 8) * pitch + lane / 8 % 2 * 8);  // as in load_a_transposed
-  const auto key = keys + (lane % 16 * P::pitch + lane / 16 * 8 + column);              // as in load_b_transposed
+  const int pitch = a.at.slope_pitch;
+  auto slope = slopes + point_across(pitch), key = keys + (point_down(P::pitch) + column);
   FragmentC dq[Columns / 8] = {};
-#pragma unroll 1
-  for (int j = 0; j < a.at.key_tiles; ++j) {
+#pragma unroll 2
+  for (int j = 0; j < a.at.key_tiles; ++j, slope = slope + 16 * pitch, key = key + 16 * P::pitch) {
     FragmentA ds;
-    ldmatrix4_transposed(ds.at, slope + j * 16 * pitch);
+    ldmatrix4_transposed(ds.at, slope);
 #pragma unroll
     for (int i = 0; i < Columns / 16; ++i) {
       unsigned b[4];
-      ldmatrix4_transposed(b, key + (j * 16 * P::pitch + i * 16));
+      ldmatrix4_transposed(b, key + i * 16);
       mma(dq[2 * i], ds, {b[0], b[1]});
       mma(dq[2 * i + 1], ds, {b[2], b[3]});
     }
@@ -264,7 +266,8 @@ template <class P, class Tile>
 __device__ void finish_chunk(const Backward& a, Tile keys, Tile slopes, Tile sums, int first_tile, int tiles, P plan) {
   const auto share_out = [&]<int Columns>(std::integral_constant<int, Columns>) {
     for (int i = my_warp(); i < tiles * (P::D / Columns); i += a.s.warps) {
-      const int q = i % tiles, column = i / tiles * Columns;
+      int q = i, column = 0;
+      for (; q >= tiles; q -= tiles) column += Columns;
       finish_queries<Columns>(a, keys, slopes + q * 16, sums, (first_tile + q) * 16, column, plan);
     }
   };
@@ -280,8 +283,8 @@ __device__ void finish_chunk(const Backward& a, Tile keys, Tile slopes, Tile sum
 /// The block's row of partial: the warps' sums (warps, D) of dq and of dv, added in order.
 template <class P, class Tile>
 __device__ void write_partial(const Backward& a, Tile dq, Tile dv, P) {
-  const int sample = static_cast<int>(blockIdx.x) / a.s.H, head = static_cast<int>(blockIdx.x) % a.s.H;
-  float* partial = a.partial + (static_cast<long long>(sample) * 3 * a.s.H + head) * P::D;
+  const int H = a.s.H.by, sample = static_cast<int>(blockIdx.x) / H, head = static_cast<int>(blockIdx.x) % H;
+  float* partial = a.partial + (static_cast<long long>(sample) * 3 * H + head) * P::D;
   for (int c = static_cast<int>(threadIdx.x); c < P::D; c += a.s.warps * lanes) {
     float sums[2] = {};
     for (int w = 0; w < a.s.warps; ++w) {
@@ -289,8 +292,8 @@ __device__ void write_partial(const Backward& a, Tile dq, Tile dv, P) {
       sums[1] += load_float(dv + 2 * (w * P::D + c));
     }
     partial[c] = sums[0];
-    partial[a.s.H * P::D + c] = 0;
-    partial[2 * a.s.H * P::D + c] = sums[1];
+    partial[H * P::D + c] = 0;
+    partial[2 * H * P::D + c] = sums[1];
   }
 }
 

@@ -172,4 +172,11 @@ __device__ inline float reciprocal_fast(float x) {
   return y;
 }
 
+/// log2 of x by the special function unit: error 2^-22, relative, or absolute where x is between 0.5 and 2.
+__device__ inline float log2_fast(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 }  // namespace kernels::cuda

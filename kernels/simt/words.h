@@ -170,5 +170,6 @@ inline float reciprocal_fast(float x) {
   const float y = 1.0f / x;
   return std::abs(y) < FLT_MIN ? 0.0f : y;
 }
+inline float log2_fast(float x) { return std::log2(x); }
 
 }  // namespace kernels::simt

@@ -125,6 +125,23 @@ TEST_CASE("attention in bf16 is right on GPUs and simt with scores far from zero
   });
 }
 
+TEST_CASE("attention_forward=short walks over heads where shared memory has room for two") {
+  for (Device device : devices()) {
+    if (device.kind == DeviceKind::cpu) continue;
+    device.multiprocessors = 1;  // so that blocks are few
+    if (device.kind == DeviceKind::simt) device.shared_memory = std::size_t{227} << 10;
+    for (const char* shape : {"B=2 T=197 H=4 D=32", "B=3 T=197 Tq=147 H=3 D=32", "B=2 T=257 H=3 D=32",
+                              "B=4 T=65 H=2 D=80", "B=4 T=50 H=3 D=48 PAD=8", "B=3 T=20 Tq=33 H=5 D=16"}) {
+      const AttentionForward args = Case<AttentionForward>::make(Dims(shape), DType::bf16)[1];
+      test::Expected<AttentionForward> expected(args);
+      test::RowReport report;
+      INFO(shape << " on " << device.name);
+      test::check_row(device, args, choose(device, args, "short"), 0, expected, report);
+      CHECK(report.ran);
+    }
+  }
+}
+
 TEST_CASE("attention_backward=short in the chunks of GPUs with other shared memory") {
   for (const Device& device : devices()) {
     if (device.kind == DeviceKind::cpu) continue;

@@ -114,6 +114,7 @@ TEST_CASE("simt: pairs of bf16, their halves, and powers of two") {
   for (const float x : {-125.5f, -3.25f, 0.0f, 0.5f, 7.0f, 100.25f})
     CHECK(exp2_fast(x) == Approx(std::exp2(static_cast<double>(x))).epsilon(1e-6));
   CHECK(exp2_fast(-INFINITY) == 0);
+  CHECK(log2_fast(8) == 3);
   CHECK(exp2_fast(-127.0f) == 0);  // denormal numbers are flushed
 }
 
