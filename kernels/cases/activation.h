@@ -8,7 +8,8 @@ namespace kernels {
 
 namespace activation_cases {
 
-inline constexpr const char* tests[] = {"R=1 C=1", "R=7 C=5", "R=65 C=768", "R=3 C=9001", "R=37 C=588 PAD=4"};
+inline constexpr const char* tests[] = {"R=1 C=1",    "R=7 C=5",          "R=65 C=768",
+                                        "R=3 C=9001", "R=37 C=588 PAD=4", "R=300 C=40 PAD=8"};
 inline constexpr const char* bench[] = {"R=12800 C=3072", "R=12608 C=2048", "R=12800 C=4096", "R=16640 C=5120"};
 
 }  // namespace activation_cases

@@ -18,7 +18,7 @@ struct Case<MatMul> {
                                           "M=50 N=192 K=588 PAD=4",
                                           "M=136 N=24 K=520",
                                           "M=33 N=13 K=24 GELU=1",
-                                          "M=130 N=136 K=40 GELU=1",
+                                          "M=300 N=136 K=40 GELU=1",
                                           "M=130 N=203 K=75 PAD=5 GELU=1"};
   static constexpr const char* bench[] = {
       "M=3328 N=512 K=128",   "M=800 N=2304 K=768",   "M=12800 N=768 K=768",

@@ -26,8 +26,8 @@ void start_out(const MatMul& s, std::int64_t m, std::int64_t m_end, std::int64_t
 std::size_t tiled_workspace(const Device& device, const MatMul& s);
 void matmul_tiled(Stream& stream, const MatMul& s, void* scratch);
 
-/// openblas.cpp, where the library is. Rows of out are cut into shares by the shape alone and each
-/// share is one call on one thread, so the bits do not depend on the number of threads.
+/// openblas.cpp, where the library is. Rows of out are cut into shares by the shape alone and each share is one call on
+/// one thread, so the bits do not depend on the number of threads.
 void matmul_openblas(Stream& stream, const MatMul& s, void* scratch);
 
 }  // namespace kernels::cpu

@@ -161,10 +161,10 @@ __global__ void __launch_bounds__(K::warps* lanes, K::blocks) forward_kernel(For
     for (int first = my_warp() * 16; first < s.Tq; first += s.warps * 16) {
       const bool new_head = first < s.warps * 16;
       const auto at_start = [&] { return first < s.warps * 16 && head == static_cast<int>(blockIdx.x); };
-      if (at_start()) {
-        cp_async_wait<1>();  // v comes later
-      } else {
+      if (new_head && !at_start()) {
         cp_async_wait<0>();
+      } else {
+        cp_async_wait<1>();  // v of the first head, or k and v of the next one, come later
       }
       if (new_head) {
         __syncthreads();  // this head is there, and nobody reads the one before it
@@ -188,6 +188,7 @@ __global__ void __launch_bounds__(K::warps* lanes, K::blocks) forward_kernel(For
       } else if (next < a.heads) {
         bring_q(next, warp_number() * 16);
       }
+      cp_async_commit();
       if (new_head && next < a.heads) {
         bring(a.k, next, stage(next));
         bring(a.v, next, stage(next) + R::head / 2);
@@ -197,7 +198,7 @@ __global__ void __launch_bounds__(K::warps* lanes, K::blocks) forward_kernel(For
       FragmentC scores[2 * K::pairs], out[D / 8] = {};
       score<D, K>(scores, q, stages + stage(head), s.T);
       if (at_start()) {
-        cp_async_wait<1>();
+        cp_async_wait<2>();
         __syncthreads();
       }
       const Softmax softmax = weigh<D, K>(out, scores, stages + (stage(head) + R::head / 2), a.factor);

@@ -54,7 +54,8 @@ Grid grid_of(const Columns& a) {
 }
 
 /// What a block of grid_of does. `load(r, c)` gives what is read of row r from column c on; `values(of_row, r, c, x)`
-/// makes N values to be added out of that. Each row is loaded again by nobody but, at the end of a part, its last one.
+/// makes N values to be added out of that, and may write to that row. Where a part ends, a row is loaded again by its
+/// own thread.
 template <int N, class Load, class Values>
 __device__ void sum_columns(const Columns& a, Load load, Values values) {
   constexpr int width = side_by_side<N> * N, row_lanes = column_threads / side_by_side<N>, under_way = 4;
@@ -68,7 +69,7 @@ __device__ void sum_columns(const Columns& a, Load load, Values values) {
     for (long long r = part * a.rows_a_part + l; r < end; r += under_way * row_lanes) {
       decltype(load(r, first)) rows[under_way];
 #pragma unroll
-      for (int i = 0; i < under_way; ++i) rows[i] = load(min(r + i * row_lanes, end - 1), first + own);
+      for (int i = 0; i < under_way; ++i) rows[i] = load(r + i * row_lanes < end ? r + i * row_lanes : r, first + own);
 #pragma unroll
       for (int i = 0; i < under_way; ++i) {
         if (r + i * row_lanes >= end) break;

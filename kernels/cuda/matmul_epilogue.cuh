@@ -106,7 +106,7 @@ __device__ inline void finish(const Epilogue& e, int m, int apart, int n, float 
   if (count <= 0) return;
   int row[R], first[R] = {};
 #pragma unroll
-  for (int r = 0; r < R; ++r) row[r] = min(m + r * apart, e.M - 1);
+  for (int r = 0; r < R; ++r) row[r] = m + r * apart < e.M ? m + r * apart : m;
   if (e.bias.data) add8(e.bias, first, n, count, x);
   if (activation == Activation::gelu_backward) {
     float pre[R][8];

@@ -156,7 +156,9 @@ void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
 }
 
 SharedArray& dynamic_array_again(const char* type, std::size_t element_bytes, Place place) {
-  SharedArray& before = arrays.at(dynamic_id);
+  const auto found = arrays.find(dynamic_id);
+  if (found == arrays.end()) stop("uses dynamic shared memory again that it has not used before", place);
+  SharedArray& before = found->second;
   if (before.gone.empty()) {  // for all who had to do with it this is a write
     for (std::size_t i = 0; i < before.count; ++i) check_write(before, static_cast<std::ptrdiff_t>(i), place);
     before.gone = std::string(type) + " since thread " + std::to_string(threadIdx.x) + " came to line " +

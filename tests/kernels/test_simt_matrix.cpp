@@ -115,6 +115,8 @@ TEST_CASE("simt: pairs of bf16, their halves, and powers of two") {
     CHECK(exp2_fast(x) == Approx(std::exp2(static_cast<double>(x))).epsilon(1e-6));
   CHECK(exp2_fast(-INFINITY) == 0);
   CHECK(log2_fast(8) == 3);
+  CHECK(reciprocal_fast(-8) == -0.125f);
+  CHECK(reciprocal_fast(1e38f) == 0);
   CHECK(exp2_fast(-127.0f) == 0);  // denormal numbers are flushed
 }
 
