@@ -2,9 +2,11 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 script = pathlib.Path(sys.argv[1]) / "script" / "gpu"
 # a machine without a GPU, whatever this one has: no nvidia-smi on the path
@@ -36,6 +38,22 @@ with tempfile.TemporaryDirectory() as folder:
     assert [step["verdict"] for step in report["steps"].values()] == ["not run"] * 4, report
     assert report["commit"] and report["date"] and report["targets"] == "none", report
     assert not list(out.glob("*_bench")), list(out.iterdir())  # nothing was measured
+
+    # stopped in the middle, here with a GPU that is made up, it leaves no sanitizer at work
+    for name, text in [("nvidia-smi", "echo 9.0"), ("compute-sanitizer", f"echo $$ >> {folder}/sanitizers; exec sleep 60")]:
+        (tools / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tools / name).chmod(0o755)
+    day = subprocess.Popen([script, str(out), "--only", "sanitize"], env=environment, start_new_session=True)
+    pids = pathlib.Path(folder) / "sanitizers"
+    end = time.monotonic() + 30
+    while not pids.exists() or len(pids.read_text().split()) < 4:
+        assert time.monotonic() < end, "four sanitizers were not started"
+        time.sleep(0.05)
+    os.killpg(day.pid, signal.SIGTERM)  # as timeout does
+    day.wait(timeout=30)
+    while any(pathlib.Path(f"/proc/{pid}/exe").exists() for pid in pids.read_text().split()):
+        assert time.monotonic() < end, "a sanitizer is still at work"
+        time.sleep(0.05)
 print("script/gpu without a GPU: as it says")
 
 # bench/gpu with a program that only writes down how it was called, and a PyTorch that is not there

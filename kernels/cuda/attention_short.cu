@@ -14,7 +14,7 @@
 //           an operand where it stands (as_a), of p v and of p times a column of ones, which is its sum: out is divided
 //           by the sum of what was multiplied, and the lanes need not add up.
 // registers (sm_80 / sm_90a), and warps a multiprocessor, whose quarters have 16,384 each, for whole warps:
-//           T = 50, D = 64: 86 / 92, 20. 65, 80: 101 / 106, 15. 197, 32: 128 / 128, 14. 257, 32: 168 / 168, 12.
+//           T = 50, D = 64: 85 / 93, 20. 65, 80: 101 / 102, 15. 197, 32: 128 / 128, 14. 257, 32: 168 / 168, 12.
 //           197, 64: 168 / 162, 12.
 // waste     keys come in tiles of 8 and queries in tiles of 16: 64 x 56 for 50 x 50, 80 x 72 for 65 x 65, 208 x 200 for
 //           197 x 197, 272 x 264 for 257 x 257. Other T pay for the next of these sizes.
