@@ -46,7 +46,7 @@ inline float exp_approx(float x) {
 
 inline Gauss gauss_approx(float x) {
   const float u = x < 0.0f ? -x : x;
-  const float e = exp_approx(-0.5f * u * u), tail = e * gauss_tail(1.0f / (1.0f + gauss_slope * u));
+  const float e = exp_approx(-0.5f * u * u), t = 1.0f / (1.0f + gauss_slope * u), tail = e * gauss_tail(t) * t;
   return {.density = 0.398942280f * e, .cumulative = x < 0.0f ? tail : 1.0f - tail};
 }
 

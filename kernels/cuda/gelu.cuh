@@ -9,7 +9,7 @@ namespace kernels::MAE_GPU {
 /// 17 instructions, two of them on the special function unit; erfcf and expf are some 60.
 __device__ inline Gauss gauss(float x) {
   const float u = fabsf(x), e = exp2_fast(-0.72134752f * u * u);  // exp(-u^2 / 2)
-  const float tail = e * gauss_tail(reciprocal_fast(1.0f + gauss_slope * u));
+  const float t = reciprocal_fast(1.0f + gauss_slope * u), tail = e * gauss_tail(t) * t;
   return {.density = 0.39894228f * e, .cumulative = x < 0.0f ? tail : 1.0f - tail};
 }
 
