@@ -89,8 +89,10 @@ ColumnSum sum_of(const GeluBackward& a, void* table) {
   return {.x = view_of(table, DType::f32, {parts_of(a.x.rows()), a.x.cols()}), .out = a.dx_sum, .mode = a.sum_mode};
 }
 
+std::size_t table_of(const GeluBackward& a) { return a.dx_sum ? table_bytes(a.x.rows(), a.x.cols()) : 0; }
+
 std::size_t backward_workspace(const Device& device, const GeluBackward& a) {
-  const std::size_t table = a.dx_sum ? table_bytes(a.x.rows(), a.x.cols()) : 0;
+  const std::size_t table = table_of(a);
   if (table == 0) return 0;
   const ColumnSum sum = sum_of(a, nullptr);
   return table + choose(device, sum).scratch_bytes(device, sum);
@@ -103,7 +105,7 @@ void backward_run(Stream& stream, const GeluBackward& a, void* scratch) {
     packs(a.dy, N) && packs(a.x, N) && packs(a.dx, N) ? backward_packed<T, N>(stream, a, sums)
                                                       : backward_packed<T, 1>(stream, a, sums);
   });
-  const std::size_t table = a.dx_sum ? table_bytes(a.x.rows(), a.x.cols()) : 0;
+  const std::size_t table = table_of(a);
   if (table == 0) return;
   const ColumnSum sum = sum_of(a, scratch);
   choose(stream.device(), sum).run(stream, sum, static_cast<std::byte*>(scratch) + table);

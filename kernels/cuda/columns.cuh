@@ -1,5 +1,5 @@
-// Sums over rows, column by column, in a fixed order and without atomics: for column_sum, and for passes that add up
-// what they write.
+// Sums over rows, column by column, in a fixed order and without atomics: for column_sum, for tables of partial sums,
+// and for passes that add up what they write.
 //
 // The rows are cut into parts, the columns into strips; a block of 256 threads has one part's rows of a strip. 8
 // threads side by side own a pack of N columns each (16 bytes, so 128 bytes of a row; 32 threads and one column where
@@ -55,9 +55,9 @@ Grid grid_of(const Columns& a) {
 
 /// What a block of grid_of does. `load(r, c)` gives what is read of row r from column c on; `values(of_row, r, c, x)`
 /// makes N values to be added out of that, and may write to that row. Where a part ends, a row is loaded again by its
-/// own thread.
-template <int N, class Load, class Values>
-__device__ void sum_columns(const Columns& a, Load load, Values values) {
+/// own thread. `put(part, c, total)` takes the sum of a column.
+template <int N, class Load, class Values, class Put>
+__device__ void sum_columns(const Columns& a, Load load, Values values, Put put) {
   constexpr int width = side_by_side<N> * N, row_lanes = column_threads / side_by_side<N>, under_way = 4;
   const long long strips = (a.C + width - 1) / width;
   const long long first = blockIdx.x % strips * width, part = blockIdx.x / strips;
@@ -88,8 +88,16 @@ __device__ void sum_columns(const Columns& a, Load load, Values values) {
   if (c >= width || first + c >= a.C) return;
   float total = 0;
   for (int i = 0; i < row_lanes; ++i) total += sums[i * width + c];
-  float* out = a.out + part * a.C + first + c;
-  *out = (a.accumulate ? *out : 0.0f) + total;
+  put(part, first + c, total);
+}
+
+/// The same; sums go to a.out.
+template <int N, class Load, class Values>
+__device__ void sum_columns(const Columns& a, Load load, Values values) {
+  sum_columns<N>(a, load, values, [&](long long part, long long c, float total) {
+    float* out = a.out + part * a.C + c;
+    *out = (a.accumulate ? *out : 0.0f) + total;
+  });
 }
 
 }  // namespace kernels::MAE_GPU

@@ -8,9 +8,7 @@
 //           first is needed. Row sums go through 160 K bytes of shared memory, in two halves, so that one barrier does
 //           for K rows of each group. At the end the groups' sums meet in 30 KiB of shared memory, are added in order
 //           and become one row of `partial` (parts, 3, C).
-// finish    A block of 256 threads adds up 32 of the 3 C columns of `partial`: 8 threads side by side own a pack of 4
-//           columns (32 own one, where C is no multiple of 4), the others take the next parts, and their sums are added
-//           in order.
+// finish    Adds up the 3 C columns of `partial`, each block 32 of them in all parts: columns.cuh.
 //
 // It equals, for each part (finish adds up the parts):
 //
@@ -25,7 +23,7 @@
 // is 38.8 MB, or 51.7 MB where dx accumulates, and 1.6 MB twice for the partials.
 #include <algorithm>
 
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/columns.cuh"
 #include "kernels/layernorm.h"
 
 namespace kernels::MAE_GPU {
@@ -246,38 +244,24 @@ __global__ void __launch_bounds__(threads, N == 1 ? 1 : 2) backward_kernel(Backw
 struct Finish {
   const float* partial;  // (parts, 3, C)
   float *dgamma, *dbeta, *dx_sum;
-  int parts, C;
+  int C;
   bool add_parameters, add_sum;
 };
 
-constexpr int finish_threads = 256, finish_columns = 32;
-
 template <int N>
-__global__ void __launch_bounds__(finish_threads) finish_kernel(Finish a) {
-  constexpr int side_by_side = finish_columns / N, part_lanes = finish_threads / side_by_side;
-  const int first = static_cast<int>(blockIdx.x) * finish_columns, thread = static_cast<int>(threadIdx.x);
-  const int own = thread % side_by_side * N, l = thread / side_by_side;
-  float sum[N] = {};
-  if (first + own < 3 * a.C) {
-#pragma unroll 4
-    for (int part = l; part < a.parts; part += part_lanes) {
-      float share[N];
-      load<float, N>(a.partial + part * 3LL * a.C + first + own, share);
-#pragma unroll
-      for (int i = 0; i < N; ++i) sum[i] += share[i];
-    }
-  }
-  auto sums = shared<float, part_lanes * finish_columns, 0>();  // (part_lanes, finish_columns)
-#pragma unroll
-  for (int i = 0; i < N; ++i) sums[l * finish_columns + own + i] = sum[i];
-  __syncthreads();
-  if (thread >= finish_columns || first + thread >= 3 * a.C) return;
-  const int s = (first + thread) / a.C, c = (first + thread) % a.C;
-  float* out = s == 0 ? a.dgamma : s == 1 ? a.dbeta : a.dx_sum;
-  if (!out) return;
-  float total = 0;
-  for (int i = 0; i < part_lanes; ++i) total += sums[i * finish_columns + thread];
-  out[c] = ((s == 2 ? a.add_sum : a.add_parameters) ? out[c] : 0.0f) + total;
+__global__ void __launch_bounds__(column_threads) finish_kernel(Finish a, Columns table) {
+  sum_columns<N>(
+      table, [&](long long part, long long c) { return load_pack<float, N>(a.partial + part * table.C + c); },
+      [](const Pack<float, N>& row, long long, long long, float(&share)[N]) { widen(row, share); },
+      [&](long long, long long column, float total) {
+        const int s = static_cast<int>(column) / a.C, c = static_cast<int>(column) % a.C;
+        const auto put = [&](float* out, bool add) {
+          if (out) out[c] = (add ? out[c] : 0.0f) + total;
+        };
+        if (s == 0) put(a.dgamma, a.add_parameters);
+        if (s == 1) put(a.dbeta, a.add_parameters);
+        if (s == 2) put(a.dx_sum, a.add_sum);
+      });
 }
 
 // ---- the row --------------------------------------------------------------------------------------------------------
@@ -327,12 +311,13 @@ void run(Stream& stream, const LayerNormBackward& a, void* scratch) {
                  .dgamma = a.dgamma.as<float>(),
                  .dbeta = a.dbeta.as<float>(),
                  .dx_sum = a.dx_sum.as<float>(),
-                 .parts = static_cast<int>(parts_of(a)),
                  .C = static_cast<int>(a.x.cols()),
                  .add_parameters = a.parameter_mode == Write::accumulate,
                  .add_sum = a.sum_mode == Write::accumulate};
-  run_kernel(stream, {blocks_for(3 * p.C, finish_columns), finish_threads},
-             p.C % 4 == 0 ? finish_kernel<4> : finish_kernel<1>, p);
+  const Columns table{
+      .out = nullptr, .rows = parts_of(a), .rows_a_part = parts_of(a), .C = 3 * p.C, .accumulate = false};
+  p.C % 4 == 0 ? run_kernel(stream, grid_of<4>(table), finish_kernel<4>, p, table)
+               : run_kernel(stream, grid_of<1>(table), finish_kernel<1>, p, table);
 }
 
 const char* refuses(const Device&, const LayerNormBackward& a) {
