@@ -21,6 +21,12 @@ struct FragmentC {
   float at[4];
 };
 
+/// The sums of wgmma.m64n128k16, C (64, 128) of a warpgroup, which is four warps: warp w has rows 16 w to 16 w + 15,
+/// and at[j] is its fragment of columns 8 j to 8 j + 7.
+struct Accumulators {
+  FragmentC at[16];
+};
+
 /// The two values of a word, as f32.
 MAE_HOST_DEVICE inline float low_half(unsigned word) {
   word <<= 16;

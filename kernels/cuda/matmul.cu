@@ -145,6 +145,7 @@ const Variant<MatMul> rows[] = {{.name = "cublaslt",
                                  .vendor = true,
                                  .tune = tune_cublaslt},
                                 row<struct Mma, MatMul>(),
+                                row<struct Wgmma, MatMul>(),
                                 tiled,
                                 {.name = "cublaslt_tf32",
                                  .refuses = cublaslt_tf32_refuses,
@@ -154,7 +155,7 @@ const Variant<MatMul> rows[] = {{.name = "cublaslt",
                                  .reduced_precision = true,
                                  .tune = tune_cublaslt_tf32}};
 #else  // simt has no libraries
-const Variant<MatMul> rows[] = {row<struct Mma, MatMul>(), tiled};
+const Variant<MatMul> rows[] = {row<struct Mma, MatMul>(), row<struct Wgmma, MatMul>(), tiled};
 #endif
 
 }  // namespace kernels::MAE_GPU

@@ -1,10 +1,13 @@
 // What becomes of the sums of a product before they are stored, 8 of a row at a time: bias, activation, residual, what
-// was there.
+// was there. And of the sums of columns that a kernel finds on the way.
 #pragma once
+
+#include <algorithm>
 
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/gelu.cuh"
 #include "kernels/matmul.h"
+#include "kernels/reduce.h"
 
 namespace kernels::MAE_GPU {
 
@@ -98,15 +101,14 @@ __device__ inline void add8(const Rows8& v, const int (&m)[R], int n, int count,
   for (int i = 0; i < R * 8; ++i) x[i / 8][i % 8] += more[i / 8][i % 8];
 }
 
-/// Stores the sums x[r] of row m + r * apart, columns n ... n + 7, as far as they are inside; x becomes what is stored,
-/// in f32.
+/// Stores the sums x[r] of row at[r], columns n ... n + 7, as far as they are inside; x becomes what is stored, in f32.
 template <Activation activation, int R>
-__device__ inline void finish(const Epilogue& e, int m, int apart, int n, float (&x)[R][8]) {
+__device__ inline void finish(const Epilogue& e, const int (&at)[R], int n, float (&x)[R][8]) {
   const int count = min(8, e.N - n);
   if (count <= 0) return;
   int row[R], first[R] = {};
 #pragma unroll
-  for (int r = 0; r < R; ++r) row[r] = m + r * apart < e.M ? m + r * apart : m;
+  for (int r = 0; r < R; ++r) row[r] = min(at[r], e.M - 1);
   if (e.bias.data) add8(e.bias, first, n, count, x);
   if (activation == Activation::gelu_backward) {
     float pre[R][8];
@@ -117,7 +119,7 @@ __device__ inline void finish(const Epilogue& e, int m, int apart, int n, float 
   if (e.added.data) add8(e.added, row, n, count, x);
 #pragma unroll
   for (int r = 0; r < R; ++r) {
-    if (m + r * apart >= e.M) break;
+    if (at[r] >= e.M) break;  // rows go up
     if (activation == Activation::gelu) {
       if (e.pre.data) write8(e.pre, row[r], n, count, x[r]);
 #pragma unroll
@@ -125,6 +127,31 @@ __device__ inline void finish(const Epilogue& e, int m, int apart, int n, float 
     }
     write8(e.out, row[r], n, count, x[r]);
   }
+}
+
+// ---- for the host ---------------------------------------------------------------------------------------------------
+
+/// Which layers take an activation: the first of an MLP forward, the second backward. Others go by passes.
+inline bool takes_activation(const MatMul& s) {
+  const bool a_by_rows = s.a_layout == Layout::plain, b_by_rows = s.b_layout == Layout::plain;
+  if (s.activation == Activation::gelu) return a_by_rows && !b_by_rows;
+  return s.activation == Activation::none || (a_by_rows && b_by_rows);
+}
+
+/// A table of `rows` sums of every column, in f32 at the start of scratch, which become s.column_sum, in order.
+inline ColumnSum columns_of(const MatMul& s, unsigned rows, void* scratch) {
+  return {.x = view_of(scratch, DType::f32, {rows, s.n()}), .out = s.column_sum, .mode = s.sum_mode};
+}
+inline std::size_t column_table_bytes(const MatMul& s, unsigned rows) {
+  return (static_cast<std::size_t>(rows * s.n()) * sizeof(float) + 255) / 256 * 256;
+}
+inline std::size_t column_workspace(const Device& device, const MatMul& s, unsigned rows) {
+  const ColumnSum sums = columns_of(s, rows, nullptr);
+  return column_table_bytes(s, rows) + choose(device, sums).scratch_bytes(device, sums);
+}
+inline void add_columns(Stream& stream, const MatMul& s, unsigned rows, void* scratch) {
+  const ColumnSum sums = columns_of(s, rows, scratch);
+  choose(stream.device(), sums).run(stream, sums, static_cast<std::byte*>(scratch) + column_table_bytes(s, rows));
 }
 
 }  // namespace kernels::MAE_GPU

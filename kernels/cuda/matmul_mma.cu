@@ -22,7 +22,6 @@
 
 #include "kernels/cuda/matmul_tile.cuh"
 #include "kernels/matmul_passes.h"
-#include "kernels/reduce.h"
 
 namespace kernels::MAE_GPU {
 struct Mma;
@@ -87,7 +86,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int j = 0; j < 8; ++j) x[0][j] += more[0][j];
   }
-  finish<Activation::none>(end, m, 0, n, x);
+  finish<Activation::none>(end, {m}, n, x);
 }
 
 // ---- which kernel, and how it is cut --------------------------------------------------------------------------------
@@ -95,14 +94,10 @@ __global__ void __launch_bounds__(256)
 /// Rows are whole packs of 16 bytes.
 bool comes_wide(const View& v) { return packs(v, widest<bf16>); }
 
-/// Which layers take an activation: the first of an MLP forward, the second backward. Others go by passes, as does what
-/// comes element by element.
+/// Otherwise the product goes alone, and passes behind it: so does what comes element by element.
 bool fuses(const MatMul& s, bool wide) {
-  if (s.activation == Activation::none && !s.column_sum) return true;
-  const bool a_by_rows = s.a_layout == Layout::plain, b_by_rows = s.b_layout == Layout::plain;
-  if (s.activation == Activation::gelu && (!a_by_rows || b_by_rows)) return false;
-  if (s.activation == Activation::gelu_backward && (!a_by_rows || !b_by_rows)) return false;
-  return wide;
+  const bool alone = s.activation == Activation::none && !s.column_sum;
+  return alone || (wide && takes_activation(s));
 }
 
 struct Plan {
@@ -136,21 +131,10 @@ View parts_of(const Plan& plan, void* scratch) {
                  {std::int64_t{plan.parts} * plan.row_tiles * plan.tile, std::int64_t{plan.column_tiles} * plan.tile});
 }
 
-ColumnSum sums_of(const MatMul& s, const Plan& plan, void* scratch) {
-  return {.x = view_of(scratch, DType::f32, {plan.row_tiles, s.n()}), .out = s.column_sum, .mode = s.sum_mode};
-}
-
-std::size_t column_bytes(const MatMul& s, const Plan& plan) {
-  return (static_cast<std::size_t>(plan.row_tiles * s.n()) * sizeof(float) + 255) / 256 * 256;
-}
-
 std::size_t workspace_of(const Device& device, const MatMul& s, bool wide) {
   if (!fuses(s, wide)) return std::max(workspace_of(device, product_of(s), wide), passes_workspace(device, s));
   const Plan plan = plan_of(device, s, wide);
-  if (s.column_sum) {
-    const ColumnSum sums = sums_of(s, plan, nullptr);
-    return column_bytes(s, plan) + choose(device, sums).scratch_bytes(device, sums);
-  }
+  if (s.column_sum) return column_workspace(device, s, plan.row_tiles);
   return plan.parts == 1 ? 0 : static_cast<std::size_t>(parts_of(plan, nullptr).bytes());
 }
 
@@ -219,10 +203,7 @@ void run(Stream& stream, const MatMul& s, void* scratch) {
   if (plan.parts > 1)
     run_kernel(stream, {blocks_for(s.m() * ((s.n() + 7) / 8), 256), 256}, join_kernel, end, parts.as<float>(),
                plan.parts, parts.rows() / plan.parts, static_cast<int>(parts.cols()));
-  if (s.column_sum) {
-    const ColumnSum sums = sums_of(s, plan, scratch);
-    choose(stream.device(), sums).run(stream, sums, static_cast<std::byte*>(scratch) + column_bytes(s, plan));
-  }
+  if (s.column_sum) add_columns(stream, s, plan.row_tiles, scratch);
 }
 
 const char* refuses(const Device&, const MatMul& s) {

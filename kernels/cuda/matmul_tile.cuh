@@ -145,7 +145,10 @@ __device__ void store_out(const Product& p, Shared tile, int m, int n) {
 #pragma unroll
     for (int i = 0; i < together * 8; ++i)
       x[i / 8][i % 8] = tile[(row + i / 8 * apart) * K::sum_pitch + t % packs * 4 + i / 4 % 2 * K::right_half + i % 4];
-    finish<K::activation>(p.end, m + row, apart, n + c, x);
+    int at[together];
+#pragma unroll
+    for (int i = 0; i < together; ++i) at[i] = m + row + i * apart;
+    finish<K::activation>(p.end, at, n + c, x);
 #pragma unroll
     for (int i = 0; i < together * 8; ++i) column_sum[i % 8] += row + i / 8 * apart < rows ? x[i / 8][i % 8] : 0.0f;
   }

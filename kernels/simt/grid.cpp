@@ -6,8 +6,10 @@
 #include <numeric>
 
 #include "kernels/core/check.h"
+#include "kernels/simt/mbarrier.h"
 #include "kernels/simt/shared.h"
 #include "kernels/simt/state.h"
+#include "kernels/simt/wgmma.h"
 
 namespace kernels::simt {
 
@@ -62,6 +64,8 @@ void open_barrier() {
   for (unsigned t = 0; t < count; ++t) {
     running = threadIdx.x = t;
     if (threads[t]->state == State::in_warp_step) stop_in_warp_step();
+    if (threads[t]->state == State::in_warpgroup) stop_in_warpgroup();
+    if (threads[t]->state == State::at_mbarrier) stop_at_mbarrier();
     if (threads[t]->state == State::at_barrier && !first) first = threads[t].get();
   }
   for (unsigned t = 0; t < count; ++t) {
@@ -88,6 +92,8 @@ void run_block() {
   const unsigned count = launch->grid.threads;
   launch->barriers = 0;
   begin_shared(launch->grid.shared);
+  begin_mbarriers();
+  begin_products();
   for (unsigned t = 0; t < count; ++t) {
     threads[t]->state = State::ready;
     threads[t]->met = {};
@@ -105,8 +111,9 @@ void run_block() {
       moved = true;
       done += thread.state == State::done;
     }
-    if (!moved) open_barrier();
+    if (!moved && !land_copies()) open_barrier();
   }
+  if (land_copies()) stop("is the last of its block to end, before copies into its shared memory have landed");
 }
 
 }  // namespace

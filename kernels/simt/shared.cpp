@@ -88,7 +88,7 @@ SharedElement& element(SharedArray& array, std::ptrdiff_t at, Place place, const
 }
 
 bool written_elsewhere(const SharedElement& e) {
-  return e.writer != SharedElement::nobody && unordered(e.writer / warp_lanes, 1u << e.writer % warp_lanes, e.written);
+  return e.writer < SharedElement::bulk_copy && unordered(e.writer / warp_lanes, 1u << e.writer % warp_lanes, e.written);
 }
 
 /// Forgets the readers that lie behind a barrier.
@@ -197,6 +197,30 @@ void wait_async(unsigned groups_left, Place place) {
   }
 }
 
+void expect_bulk(SharedArray& array, std::ptrdiff_t at, Place place) {
+  check_write(array, at, place);
+  array.elements[static_cast<std::size_t>(at)].in_flight = true;
+}
+
+void land_bulk(SharedArray& array, std::ptrdiff_t at, bf16 value) {
+  SharedElement& e = array.elements[static_cast<std::size_t>(at)];
+  e.in_flight = false;
+  e.writer = SharedElement::bulk_copy;
+  std::memcpy(array.bytes.data() + static_cast<std::size_t>(at) * sizeof(bf16), &value, sizeof(bf16));
+}
+
+bf16 read_landed(SharedArray& array, std::ptrdiff_t at, Place place) {
+  const SharedElement& e = element(array, at, place, "multiplies");
+  if (e.writer == SharedElement::nobody) stop_at("multiplies", array, at, place, ", which nobody has written");
+  if (e.writer != SharedElement::bulk_copy)
+    stop_at("multiplies", array, at, place,
+            ", which thread " + std::to_string(e.writer) + " writes at line " + std::to_string(e.written_at) +
+                ": wgmma sees what bulk copies bring");
+  bf16 value;
+  std::memcpy(&value, array.bytes.data() + static_cast<std::size_t>(at) * sizeof(bf16), sizeof(bf16));
+  return value;
+}
+
 const char* peek(int id, long at) {
   static std::string text;
   const auto found = arrays.find(id);
@@ -220,8 +244,8 @@ const char* peek(int id, long at) {
     std::snprintf(value, sizeof value, "%llu", static_cast<unsigned long long>(whole));
   }
   const SharedElement& e = array.elements[i];
-  text = e.writer == SharedElement::nobody
-             ? std::string("not written yet")
+  text = e.writer == SharedElement::nobody      ? std::string("not written yet")
+         : e.writer == SharedElement::bulk_copy ? std::string(value) + ", of a bulk copy of line " + std::to_string(e.written_at)
              : std::string(value) + (e.in_flight ? ", cp.async of thread " : ", written by thread ") +
                    std::to_string(e.writer) + " at line " + std::to_string(e.written_at);
   return text.c_str();

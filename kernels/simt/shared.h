@@ -26,6 +26,7 @@ namespace kernels::simt {
 /// read between __syncwarps of less than a warp share one moment, the earliest of theirs.
 struct SharedElement {
   static constexpr std::uint16_t nobody = 0xffff;
+  static constexpr std::uint16_t bulk_copy = 0xfffe;  // as a writer: a copy that has landed, and was waited for
   std::uint16_t writer = nobody;  // the last one
   std::uint16_t other = nobody;   // a reader since then, of another warp than:
   std::uint16_t warp = 0;
@@ -115,5 +116,11 @@ class Shared {
 void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::size_t bytes, Place place);
 void commit_async();
 void wait_async(unsigned groups_left, Place place);
+
+/// An element that a bulk copy fills, from when it is asked for until it has landed.
+void expect_bulk(SharedArray& array, std::ptrdiff_t at, Place place);
+void land_bulk(SharedArray& array, std::ptrdiff_t at, bf16 value);
+/// For wgmma, which sees without a further fence only what bulk copies have brought.
+bf16 read_landed(SharedArray& array, std::ptrdiff_t at, Place place);
 
 }  // namespace kernels::simt

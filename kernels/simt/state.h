@@ -12,13 +12,14 @@
 
 namespace kernels::simt {
 
-enum class State { ready, at_barrier, in_warp_step, done };
+enum class State { ready, at_barrier, in_warp_step, at_mbarrier, in_warpgroup, done };
 
 struct Thread {
   Fiber fiber;
   State state = State::ready;
   Place place;               // of the wait
   std::uint64_t result = 0;  // of the warp step
+  const struct Mbarrier* awaited = nullptr;
   // how many __syncwarps of the warp were over when this thread last met each lane, in one or through others
   std::array<std::uint32_t, warp_lanes> met;
 };

@@ -1,0 +1,46 @@
+// Barriers in shared memory and the bulk copies that report to them, on simt: the twins of mbarrier and of
+// cp.async.bulk.tensor. A copy lands as late as it can, when no thread of the block can go on without it, so that what
+// is read too early is always found.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/core/bf16.h"
+#include "kernels/simt/grid.h"
+#include "kernels/simt/shared.h"
+
+namespace kernels::simt {
+
+struct Mbarrier {
+  unsigned arrivals = 0;  // that a phase takes; 0: not initialised
+  unsigned missing = 0;   // of this phase
+  std::int64_t bytes = 0;  // of this phase: expected and not landed yet
+  unsigned parity = 0;     // of this phase
+  unsigned maker = 0;      // the thread that initialised it, and when
+  Moment made;
+};
+
+/// The block's barriers of this id, made by the first thread that asks.
+Mbarrier* mbarrier_array(std::size_t count, int id);
+
+void init(Mbarrier& b, unsigned arrivals, Place place);
+void arrive(Mbarrier& b, std::int64_t bytes, Place place);
+void wait_for(Mbarrier& b, unsigned parity, Place place);
+
+/// A matrix of bf16, and the tiles of 64 columns that are copied from it.
+struct TensorMap {
+  const bf16* data;
+  std::int64_t stride, rows, columns, box_rows;
+};
+
+void copy_bulk(SharedArray& to, std::ptrdiff_t at, const TensorMap& from, int row, int column, Mbarrier& b,
+               Place place);
+
+// For grid.cpp.
+void begin_mbarriers();
+/// Lets the copies land that are under way, and says whether there were any.
+bool land_copies();
+[[noreturn]] void stop_at_mbarrier();
+
+}  // namespace kernels::simt

@@ -1,0 +1,165 @@
+#include "kernels/simt/wgmma.h"
+
+#include <vector>
+
+#include "kernels/simt/state.h"
+
+namespace kernels::simt {
+namespace {
+
+constexpr unsigned M = 64, N = 128, K = 16, warpgroup_threads = 128;
+
+/// What a thread has asked for and not waited for. The last group is not committed yet.
+struct Products {
+  std::vector<std::vector<WarpgroupProduct>> groups{{}};
+  bool fenced = false;  // since the last wait
+};
+
+std::vector<Products> products;  // one a thread
+std::vector<unsigned> arrived;   // one a warpgroup, at a wait
+
+/// A descriptor, taken apart: bytes from the start of dynamic shared memory.
+struct Tile {
+  unsigned start, leading, stride;
+  bool k_down;
+
+  Tile(MatrixDescriptor d, bool down) : k_down(down) {
+    const auto field = [&](int bit) { return static_cast<unsigned>(d.bits >> bit & 0x3fff) << 4; };
+    start = field(0), leading = field(16), stride = field(32);
+  }
+  unsigned byte(unsigned i, unsigned k) const {
+    return swizzled(k_down ? start + i / 64 * leading + i % 64 * 2 + k / 8 * stride + k % 8 * swizzle_bytes
+                           : start + i / 8 * stride + i % 8 * swizzle_bytes + k * 2);
+  }
+  /// Whole tiles of 8 rows.
+  unsigned end(unsigned rows) const {
+    return start / swizzle_tile * swizzle_tile + swizzle_tile +
+           (k_down ? (rows - 1) / 64 * leading + stride : (rows / 8 - 1) * stride);
+  }
+  bool overlaps(std::size_t first, std::size_t bytes, unsigned rows) const {
+    return first < end(rows) && start / swizzle_tile * swizzle_tile < first + bytes;
+  }
+};
+
+bool swizzle_is_128_bytes(MatrixDescriptor d) { return d.bits >> 62 == 1 && (d.bits >> 49 & 7) == 0; }
+
+/// From each 8 rows on the swizzle begins anew; within its row of 128 bytes a tile may begin anywhere if k is across.
+bool aligned(const Tile& tile) {
+  const unsigned within = tile.start % swizzle_tile;
+  return tile.stride % swizzle_tile == 0 && (tile.k_down ? within == 0 && tile.leading % swizzle_tile == 0
+                                                         : within < swizzle_bytes);
+}
+
+template <unsigned rows>
+void read(const Tile& tile, float (&to)[rows][K], Place place) {
+  SharedArray& memory = dynamic_array("bf16", sizeof(bf16));
+  for (unsigned i = 0; i < rows; ++i) {
+    for (unsigned k = 0; k < K; ++k) to[i][k] = read_landed(memory, tile.byte(i, k) / sizeof(bf16), place);
+  }
+}
+
+FragmentC& fragment(const WarpgroupProduct& of_thread, unsigned column) { return of_thread.sums->at[column / 8]; }
+
+/// Sums in the order of k, in f32. `all`: what each thread of the warpgroup has asked for.
+void make(const std::vector<const WarpgroupProduct*>& all) {
+  const WarpgroupProduct& p = *all.front();
+  float a[M][K], b[N][K];
+  read(Tile(p.a, p.k_down_a), a, p.place);
+  read(Tile(p.b, p.k_down_b), b, p.place);
+  for (unsigned m = 0; m < M; ++m) {
+    float c[N];
+    const auto each = [&](auto f) {
+      for (unsigned n = 0; n < N; ++n)
+        f(c[n], fragment(*all[m / 16 * warp_lanes + m % 8 * 4 + n % 8 / 2], n).at[m / 8 % 2 * 2 + n % 2]);
+    };
+    each([&](float& sum, float at) { sum = p.adds ? at : 0.0f; });
+    for (unsigned n = 0; n < N; ++n) {
+      for (unsigned k = 0; k < K; ++k) c[n] += a[m][k] * b[n][k];
+    }
+    each([&](float sum, float& at) { at = sum; });
+  }
+}
+
+bool alike(const WarpgroupProduct& a, const WarpgroupProduct& b) {
+  return a.a.bits == b.a.bits && a.b.bits == b.b.bits && a.adds == b.adds && a.place == b.place &&
+         a.k_down_a == b.k_down_a && a.k_down_b == b.k_down_b;
+}
+
+/// The products of the warpgroup that begins with thread `first`, all but those of the newest groups.
+void make_all(unsigned first, unsigned groups_left, Place place) {
+  const auto& lead = products[first].groups;
+  for (unsigned t = first; t < first + warpgroup_threads; ++t) {
+    const auto& groups = products[t].groups;
+    bool same = groups.size() == lead.size();
+    for (std::size_t g = 0; same && g < lead.size(); ++g) {
+      same = groups[g].size() == lead[g].size();
+      for (std::size_t i = 0; same && i < lead[g].size(); ++i) same = alike(groups[g][i], lead[g][i]);
+    }
+    if (!same) stop("waits for other products than thread " + std::to_string(t), place);
+  }
+  while (products[first].groups.size() > groups_left + 1) {
+    for (std::size_t i = 0; i < lead.front().size(); ++i) {
+      std::vector<const WarpgroupProduct*> all;
+      for (unsigned t = first; t < first + warpgroup_threads; ++t) all.push_back(&products[t].groups.front()[i]);
+      make(all);
+    }
+    for (unsigned t = first; t < first + warpgroup_threads; ++t)
+      products[t].groups.erase(products[t].groups.begin());
+  }
+}
+
+}  // namespace
+
+void fence_products() { products[running].fenced = true; }
+
+void ask_for_product(const WarpgroupProduct& product) {
+  Products& mine = products[running];
+  if (!mine.fenced) stop("multiplies without a wgmma.fence since it last waited", product.place);
+  if (!swizzle_is_128_bytes(product.a) || !swizzle_is_128_bytes(product.b))
+    stop("multiplies a tile that is not swizzled by 128 bytes", product.place);
+  if (!aligned(Tile(product.a, product.k_down_a)) || !aligned(Tile(product.b, product.k_down_b)))
+    stop("multiplies a tile whose 8 rows do not start at a multiple of 1024 bytes", product.place);
+  mine.groups.back().push_back(product);
+}
+
+void commit_products() { products[running].groups.emplace_back(); }
+
+void wait_for_products(unsigned groups_left, Place place) {
+  const unsigned group = running / warpgroup_threads, first = group * warpgroup_threads;
+  if (first + warpgroup_threads > launch->grid.threads) stop("is in no whole warpgroup", place);
+  products[running].fenced = false;
+  if (++arrived[group] < warpgroup_threads) return wait(State::in_warpgroup, place);
+  arrived[group] = 0;
+  for (unsigned t = first; t < first + warpgroup_threads; ++t) {
+    if (t != running && threads[t]->place != place)
+      stop("waits for products elsewhere than thread " + std::to_string(t) + ", which does at " +
+               text_of(threads[t]->place),
+           place);
+    threads[t]->state = State::ready;
+  }
+  make_all(first, groups_left, place);
+}
+
+void require_not_multiplied(std::size_t first, std::size_t bytes, Place place) {
+  for (const Products& of_thread : products) {
+    for (const auto& group : of_thread.groups) {
+      for (const WarpgroupProduct& p : group) {
+        if (Tile(p.a, p.k_down_a).overlaps(first, bytes, M) || Tile(p.b, p.k_down_b).overlaps(first, bytes, N))
+          stop("copies over a tile that a product at " + text_of(p.place) + " reads: it has not been waited for", place);
+      }
+    }
+  }
+}
+
+void begin_products() {
+  products.assign(launch->grid.threads, {});
+  arrived.assign(launch->grid.threads / warpgroup_threads + 1, 0);
+}
+
+void stop_in_warpgroup() {
+  const unsigned group = running / warpgroup_threads;
+  stop("waits for products with " + std::to_string(arrived[group]) + " of the 128 threads of its warpgroup",
+       threads[running]->place);
+}
+
+}  // namespace kernels::simt
