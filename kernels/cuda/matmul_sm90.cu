@@ -1,23 +1,26 @@
 // Matrix product of bf16 by wgmma, for compute capability 9.0, every layout, out bf16 or f32: the row `wgmma`.
 //
-// grid      one block of three warpgroups an SM, which takes every (blocks)th tile of 128 x 128 elements of out, along
-//           rows of tiles.
+// grid      one block of three warpgroups an SM, in clusters of two. A cluster takes every (clusters)th pair of tiles,
+// one
+//           above the other, of 128 x 128 elements of out each, along rows of pairs.
 // a block   has a ring of up to 6 stages of 32 KiB: 64 of K of a tile of a and of b, swizzled (matrix_descriptor.h). A
 //           thread of the first warpgroup lets bulk copies (TMA) bring one stage after the other, of tile after tile,
-//           as soon as their place is free; zeros stand beyond the edges. The other two warpgroups take the tiles in
-//           turn: while one finishes what it has multiplied, the other multiplies, so the tensor cores have work while
-//           GELU is taken ("ping-pong").
-// barriers  in shared memory: full[s] of stage s, ended by the bytes that have come; empty[s], by the four warps that
-//           have multiplied it; turn[w] of warpgroup w, by the four warps of the other one when they have asked for their
-//           last product. Without turns the second warpgroup would wait for a stage of rounds to come, and a barrier
-//           tells only this round from the next.
+//           as soon as their place is free; zeros stand beyond the edges. Both blocks multiply the same tile of b: each
+//           brings half of it, to both. The other two warpgroups take the block's tiles in turn: while one finishes
+//           what it has multiplied, the other multiplies, so the tensor cores have work while GELU is taken
+//           ("ping-pong").
+// barriers  in shared memory: full[s] of stage s, ended by the bytes that have come; empty[s], by the four warps of
+// each
+//           block that have multiplied it; turn[w] of warpgroup w, by the four warps of the other one when they have
+//           asked for their last product. Without turns the second warpgroup would wait for a stage of rounds to come,
+//           and a barrier tells only this round from the next.
 // a thread  of those two has 128 sums, which wgmma.m64n128k16 adds to while the thread itself goes on: 2 x 4 products
 //           a stage, one stage in flight while the next is asked for.
 // end       32 columns at a time: four neighbouring lanes exchange what they hold, so that each has rows of 8 columns,
 //           four of them at once: bias, GELU, residual, stores in packs of 16 bytes. Column sums: over a thread's rows,
 //           then over the lanes of a warp; a table of what each warp found is added up in order.
 // sums      f32, in an order that the shape decides: the same bits on every run.
-// Bytes: a is read N / 128 times and b M / 128 times, against once; blocks side by side find much of it in L2.
+// Bytes: a is read N / 128 times and b M / 256 times, against once; blocks side by side find much of it in L2.
 // Registers: 168 a thread at the start; then 232 for those that multiply and 40 for those that copy.
 //
 // It equals     for m, n: out[m, n] = sum over k of a[m, k] b[k, n], and what follows it in kernels/matmul.h
@@ -35,33 +38,27 @@ namespace {
 constexpr int tile = 128, step = 64;  // of out; of K
 constexpr int warpgroup = 128, threads = 3 * warpgroup, warps_of_a_tile = warpgroup / lanes;
 constexpr int most_stages = 6, tile_bytes = tile * step * sizeof(bf16), stage_bytes = 2 * tile_bytes;
-constexpr int half_bytes = tile_bytes / 2;  // 64 rows of a, or the left or right 64 columns of b
+constexpr int half = tile / 2, half_bytes = tile_bytes / 2;  // of a tile: 64 rows of a, or 64 columns of b
+constexpr unsigned cluster = 2, both = 3;                    // blocks, and the bits of their ranks
 
 struct Product {
-  TensorMap a, b;
+  TensorMap a, b;  // boxes of 64 x 64
   Epilogue end;
-  int tiles, column_tiles, steps, stages;
-  float* column_sums;  // (row tiles x 4, N); null: not wanted
+  int pairs, column_tiles, steps, stages;  // pairs: of tiles
+  float* column_sums;                      // (rows of pairs x 8, N); null: not wanted
 };
 
 struct Barriers {
   Mbarrier *full, *empty, *turn;
 };
 
-/// An operand: `k_down`, stored [k][i], comes as two boxes of 64 x 64, one behind the other; else [i][k] as one.
+/// An operand: `k_down`, stored [k][i], or [i][k]. Half a tile is a box of 64 x 64 either way.
 template <bool k_down>
 struct Side {
-  static constexpr int box_rows = k_down ? step : tile;
+  /// Of the half that begins at i and k.
+  static __device__ int row(int i, int k) { return k_down ? k : i; }
+  static __device__ int column(int i, int k) { return k_down ? i : k; }
 
-  template <class Shared>
-  static __device__ void bring(Shared to, const TensorMap& from, int i, int k, Mbarrier* full) {
-    if constexpr (k_down) {
-      bulk_copy(to, from, k, i, full);
-      bulk_copy(to + half_bytes / sizeof(bf16), from, k, i + tile / 2, full);
-    } else {
-      bulk_copy(to, from, i, k, full);
-    }
-  }
   static __device__ MatrixDescriptor describe(unsigned start) {
     return describe_swizzled(start, half_bytes, swizzle_tile);
   }
@@ -71,10 +68,25 @@ struct Side {
 
 template <Layout a_layout, Layout b_layout, Activation then = Activation::none>
 struct Kind {
-  using A = Side<a_layout == Layout::transposed>;
-  using B = Side<b_layout == Layout::plain>;
   static constexpr bool a_down = a_layout == Layout::transposed, b_down = b_layout == Layout::plain;
+  using A = Side<a_down>;
+  using B = Side<b_down>;
   static constexpr Activation activation = then;
+};
+
+__device__ inline int rank() { return static_cast<int>(blockIdx.x % cluster); }
+
+/// The tiles of a block, one of each pair of its cluster.
+struct Tiles {
+  int pair, apart;
+
+  __device__ explicit Tiles(int which = 0, int of = 1) {
+    const int clusters = static_cast<int>(gridDim.x / cluster);
+    pair = static_cast<int>(blockIdx.x / cluster) + which * clusters;
+    apart = of * clusters;
+  }
+  __device__ int m(const Product& p) const { return (pair / p.column_tiles * 2 + rank()) * tile; }
+  __device__ int n(const Product& p) const { return pair % p.column_tiles * tile; }
 };
 
 /// Where in the ring of stages, and in which round of it.
@@ -97,15 +109,18 @@ struct Ring {
 template <class K, class Shared>
 __device__ void produce(const Product& p, Shared memory, Barriers barriers) {
   Ring ring{static_cast<unsigned>(p.stages)};
-  for (int t = static_cast<int>(blockIdx.x); t < p.tiles; t += static_cast<int>(gridDim.x)) {
-    const int m = t / p.column_tiles * tile, n = t % p.column_tiles * tile;
+  constexpr unsigned half_elements = half_bytes / sizeof(bf16);
+  for (Tiles tiles; tiles.pair < p.pairs; tiles.pair += tiles.apart) {
+    const int m = tiles.m(p), n = tiles.n(p) + rank() * half;
     for (int s = 0; s < p.steps; ++s, ring.next()) {
-      const auto stage = memory + ring.at * stage_bytes / sizeof(bf16);
+      const int k = s * step;
+      const auto a = memory + ring.at * 4 * half_elements, b = a + 2 * half_elements;
       Mbarrier* full = barriers.full + ring.at;
       mbarrier_wait(barriers.empty + ring.at, ring.parity ^ 1);
       mbarrier_expect(full, stage_bytes);
-      K::A::bring(stage, p.a, m, s * step, full);
-      K::B::bring(stage + tile_bytes / sizeof(bf16), p.b, n, s * step, full);
+      bulk_copy(a, p.a, K::A::row(m, k), K::A::column(m, k), full);
+      bulk_copy(a + half_elements, p.a, K::A::row(m + half, k), K::A::column(m + half, k), full);
+      bulk_copy_to(both, b + rank() * half_elements, p.b, K::B::row(n, k), K::B::column(n, k), full);
     }
   }
 }
@@ -116,6 +131,10 @@ __device__ void multiply(const Product& p, unsigned memory, Barriers barriers, i
                          Accumulators (&sums)[2]) {
   const MatrixDescriptor a = K::A::describe(memory), b = K::B::describe(memory + tile_bytes);
   const bool speaks = threadIdx.x % lanes == 0;
+  const auto release = [&](unsigned stage) {
+    if (!speaks) return;
+    for (unsigned block = 0; block < cluster; ++block) mbarrier_arrive_at(barriers.empty + stage, block);
+  };
   unsigned before = 0;
   for (int s = 0; s < p.steps; ++s, ring.next()) {
     mbarrier_wait(barriers.full + ring.at, ring.parity);
@@ -124,19 +143,19 @@ __device__ void multiply(const Product& p, unsigned memory, Barriers barriers, i
 #pragma unroll
     for (int k = 0; k < step / 16; ++k) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const auto right = b + (stage + k * K::B::further), left = a + (stage + k * K::A::further + half * half_bytes);
-        wgmma<K::a_down, K::b_down>(sums[half], left, right, s > 0 || k > 0);
+      for (int h = 0; h < 2; ++h) {
+        const auto right = b + (stage + k * K::B::further), left = a + (stage + k * K::A::further + h * half_bytes);
+        wgmma<K::a_down, K::b_down>(sums[h], left, right, s > 0 || k > 0);
       }
     }
     wgmma_commit();
     if (s == p.steps - 1 && speaks) mbarrier_arrive(barriers.turn + (1 - which));
     wgmma_wait<1>();
-    if (s > 0 && speaks) mbarrier_arrive(barriers.empty + before);
+    if (s > 0) release(before);
     before = ring.at;
   }
   wgmma_wait_all(sums);
-  if (speaks) mbarrier_arrive(barriers.empty + before);
+  release(before);
 }
 
 /// Sums over the 8 lanes that hold other rows of the same columns: of column lane / 4.
@@ -158,15 +177,15 @@ __device__ inline float sum_rows(float (&x)[8]) {
 template <int q>
 __device__ void take_rows(const Accumulators (&sums)[2], float (&x)[4][8]) {
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
+  for (int h = 0; h < 2; ++h) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       float words[4];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) words[i] = sums[half].at[4 * q + i].at[e];
+      for (int i = 0; i < 4; ++i) words[i] = sums[h].at[4 * q + i].at[e];
       turn(words);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) x[half * 2 + e / 2][2 * i + e % 2] = words[i];
+      for (int i = 0; i < 4; ++i) x[h * 2 + e / 2][2 * i + e % 2] = words[i];
     }
   }
 }
@@ -176,15 +195,22 @@ template <class K>
 __device__ void store_out(const Product& p, int m, int n, const Accumulators (&sums)[2]) {
   const int t = static_cast<int>(threadIdx.x) % warpgroup, warp = t / lanes, lane = t % lanes;
   const int first = m + 16 * warp + lane / 4;
-  const int rows[4] = {first, first + 8, first + 64, first + 72};
+  const int rows[4] = {first, first + 8, first + half, first + half + 8};
 #pragma unroll 1
   for (int q = 0; q < 4; ++q) {
     float x[4][8], column_sum[8] = {};
     switch (q) {  // registers have no index that changes
-      case 0: take_rows<0>(sums, x); break;
-      case 1: take_rows<1>(sums, x); break;
-      case 2: take_rows<2>(sums, x); break;
-      default: take_rows<3>(sums, x);
+      case 0:
+        take_rows<0>(sums, x);
+        break;
+      case 1:
+        take_rows<1>(sums, x);
+        break;
+      case 2:
+        take_rows<2>(sums, x);
+        break;
+      default:
+        take_rows<3>(sums, x);
     }
     const int column = n + 32 * q + lane % 4 * 8;
     finish<K::activation>(p.end, rows, column, x);
@@ -210,11 +236,10 @@ __device__ inline void prefetch_tile(const Rows8& v, int m, int n, const Epilogu
 template <class K>
 __device__ void consume(const Product& p, unsigned memory, Barriers barriers, int which) {
   Ring ring{static_cast<unsigned>(p.stages)};
-  const int blocks = static_cast<int>(gridDim.x);
   unsigned turn = which == 0;  // the parity to wait for: the first warpgroup begins
   ring.skip(static_cast<unsigned>(which * p.steps));
-  for (int t = static_cast<int>(blockIdx.x) + which * blocks; t < p.tiles; t += 2 * blocks) {
-    const int m = t / p.column_tiles * tile, n = t % p.column_tiles * tile;
+  for (Tiles tiles(which, 2); tiles.pair < p.pairs; tiles.pair += tiles.apart, turn ^= 1) {
+    const int m = tiles.m(p), n = tiles.n(p);
     if (K::activation == Activation::gelu_backward) prefetch_tile(p.end.pre, m, n, p.end);
     prefetch_tile(p.end.added, m, n, p.end);
     Accumulators sums[2];
@@ -222,25 +247,24 @@ __device__ void consume(const Product& p, unsigned memory, Barriers barriers, in
     multiply<K>(p, memory, barriers, which, ring, sums);
     store_out<K>(p, m, n, sums);
     ring.skip(static_cast<unsigned>(p.steps));
-    turn ^= 1;
   }
 }
 
 template <class K>
 __global__ void __launch_bounds__(threads, 1) wgmma_kernel(const __grid_constant__ Product p) {
-  if constexpr (has_sm90) {
+  if (has_sm90) {                         // else nothing is left of it
     auto memory = dynamic_tiles<bf16>();  // (stages, tile of a and tile of b)
     Mbarrier* first = mbarriers<2 * most_stages + 2, 0>();
     const Barriers barriers{.full = first, .empty = first + most_stages, .turn = first + 2 * most_stages};
     if (threadIdx.x == 0) {
       for (int s = 0; s < p.stages; ++s) {
         mbarrier_init(barriers.full + s, 1);
-        mbarrier_init(barriers.empty + s, warps_of_a_tile);
+        mbarrier_init(barriers.empty + s, cluster * warps_of_a_tile);
       }
       for (int w = 0; w < 2; ++w) mbarrier_init(barriers.turn + w, warps_of_a_tile);
       mbarrier_init_fence();
     }
-    __syncthreads();
+    cluster_barrier();
     const int group = static_cast<int>(threadIdx.x) / warpgroup;
     if (group == 0) {
       fewer_registers<40>();
@@ -249,18 +273,20 @@ __global__ void __launch_bounds__(threads, 1) wgmma_kernel(const __grid_constant
       more_registers<232>();
       consume<K>(p, shared_address(memory), barriers, group - 1);
     }
+    cluster_barrier();  // until then the other block copies to this one, and arrives at its barriers
   }
 }
 
 // ---- for the host ---------------------------------------------------------------------------------------------------
 
-bool fuses(const MatMul& s) { return takes_activation(s); }
+unsigned rows_of_pairs(const MatMul& s) { return blocks_for(s.m(), 2 * tile); }
 
-unsigned row_tiles(const MatMul& s) { return blocks_for(s.m(), tile); }
+/// Of sums of columns, which each warp finds in its rows.
+unsigned table_rows(const MatMul& s) { return rows_of_pairs(s) * 2 * warps_of_a_tile; }
 
 std::size_t workspace(const Device& device, const MatMul& s) {
-  if (!fuses(s)) return passes_workspace(device, s);
-  return s.column_sum ? column_workspace(device, s, row_tiles(s) * warps_of_a_tile) : 0;
+  if (!takes_activation(s)) return passes_workspace(device, s);
+  return s.column_sum ? column_workspace(device, s, table_rows(s)) : 0;
 }
 
 /// Beside the tiles 1 KiB is for the barriers, and for the GPU to align what follows them.
@@ -270,40 +296,40 @@ int stages_in(const Device& device) {
 }
 
 template <Layout a, Layout b, Activation activation = Activation::none>
-void start(Stream& stream, const MatMul& s, Product p) {
-  using K = Kind<a, b, activation>;
-  p.a = tensor_map(s.a, K::A::box_rows);
-  p.b = tensor_map(s.b, K::B::box_rows);
-  const int blocks = std::min(p.tiles, stream.device().multiprocessors);
-  const Grid grid{.blocks = static_cast<unsigned>(blocks),
+void start(Stream& stream, const Product& p) {
+  const int clusters = std::clamp(stream.device().multiprocessors / static_cast<int>(cluster), 1, p.pairs);
+  const Grid grid{.blocks = static_cast<unsigned>(clusters) * cluster,
                   .threads = threads,
-                  .shared = static_cast<std::size_t>(p.stages) * stage_bytes};
-  run_kernel(stream, grid, wgmma_kernel<K>, p);
+                  .shared = static_cast<std::size_t>(p.stages) * stage_bytes,
+                  .cluster = cluster};
+  run_kernel(stream, grid, wgmma_kernel<Kind<a, b, activation>>, p);
 }
 
 void run(Stream& stream, const MatMul& s, void* scratch) {
   constexpr Layout plain = Layout::plain, transposed = Layout::transposed;
-  if (!fuses(s)) {
+  if (!takes_activation(s)) {
     run(stream, product_of(s), scratch);
     return run_passes(stream, s, scratch);
   }
   const unsigned column_tiles = blocks_for(s.n(), tile);
-  const Product p{.end = epilogue_of(s),
-                  .tiles = static_cast<int>(row_tiles(s) * column_tiles),
+  const Product p{.a = tensor_map(s.a, half),
+                  .b = tensor_map(s.b, half),
+                  .end = epilogue_of(s),
+                  .pairs = static_cast<int>(rows_of_pairs(s) * column_tiles),
                   .column_tiles = static_cast<int>(column_tiles),
                   .steps = static_cast<int>(blocks_for(s.k(), step)),
                   .stages = stages_in(stream.device()),
                   .column_sums = s.column_sum ? static_cast<float*>(scratch) : nullptr};
   if (s.activation == Activation::gelu) {
-    start<plain, transposed, Activation::gelu>(stream, s, p);
+    start<plain, transposed, Activation::gelu>(stream, p);
   } else if (s.activation == Activation::gelu_backward) {
-    start<plain, plain, Activation::gelu_backward>(stream, s, p);
+    start<plain, plain, Activation::gelu_backward>(stream, p);
   } else if (s.a_layout == plain) {
-    s.b_layout == plain ? start<plain, plain>(stream, s, p) : start<plain, transposed>(stream, s, p);
+    s.b_layout == plain ? start<plain, plain>(stream, p) : start<plain, transposed>(stream, p);
   } else {
-    s.b_layout == plain ? start<transposed, plain>(stream, s, p) : start<transposed, transposed>(stream, s, p);
+    s.b_layout == plain ? start<transposed, plain>(stream, p) : start<transposed, transposed>(stream, p);
   }
-  if (s.column_sum) add_columns(stream, s, row_tiles(s) * warps_of_a_tile, scratch);
+  if (s.column_sum) add_columns(stream, s, table_rows(s), scratch);
 }
 
 /// What a bulk copy needs of a matrix.

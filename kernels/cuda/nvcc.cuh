@@ -35,9 +35,10 @@ inline void check_kernels(cudaError_t status, const Running& last) {
 struct Grid {
   unsigned blocks, threads;
   std::size_t shared = 0;  // bytes of dynamic shared memory
+  unsigned cluster = 1;    // blocks that run together: 1, or from compute capability 9.0 on up to 8
 };
 
-/// The one way to start a kernel: kernels/cuda has no <<<>>> outside this function.
+/// The one way to start a kernel: kernels/cuda has no launch outside this function.
 template <class... Parameters, class... Arguments>
 void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Arguments... arguments) {
   // 48 KiB may be had without asking, static memory among them: room for 16 KiB of that
@@ -46,9 +47,15 @@ void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Argume
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)),
           "cudaFuncSetAttribute");
   stream.running.warps = std::max(stream.running.warps, grid.blocks * ((grid.threads + 31) / 32));
-  kernel<<<grid.blocks, grid.threads, grid.shared, static_cast<cudaStream_t>(stream.native())>>>(
-      Parameters(arguments)...);
-  check_kernels(cudaGetLastError(), stream.running);
+  cudaLaunchAttribute cluster{.id = cudaLaunchAttributeClusterDimension};
+  cluster.val.clusterDim = {grid.cluster, 1, 1};
+  const cudaLaunchConfig_t launch{.gridDim = grid.blocks,
+                                  .blockDim = grid.threads,
+                                  .dynamicSmemBytes = grid.shared,
+                                  .stream = static_cast<cudaStream_t>(stream.native()),
+                                  .attrs = &cluster,
+                                  .numAttrs = grid.cluster > 1};
+  check_kernels(cudaLaunchKernelEx(&launch, kernel, Parameters(arguments)...), stream.running);
 }
 
 /// Static shared memory: Count elements of T. The Id keeps two arrays of one type and size apart.

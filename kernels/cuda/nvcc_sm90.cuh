@@ -9,14 +9,16 @@
 
 namespace kernels::cuda {
 
-/// Whether this pass of the compiler has these words: a kernel's body stands behind `if constexpr (has_sm90)`.
+/// Whether this pass of the compiler has these words: a kernel's body stands behind `if (has_sm90)`.
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 constexpr bool has_sm90 = true;
 #else
 constexpr bool has_sm90 = false;
 #endif
 
-__device__ inline unsigned shared_address(const void* at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); }
+__device__ inline unsigned shared_address(const void* at) {
+  return static_cast<unsigned>(__cvta_generic_to_shared(at));
+}
 
 /// Dynamic shared memory at a multiple of swizzle_tile.
 template <class T>
@@ -39,12 +41,21 @@ __device__ Mbarrier* mbarriers() {
 __device__ inline void mbarrier_init(Mbarrier* b, unsigned arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(arrivals) : "memory");
 }
-/// Behind the last init and before __syncthreads: bulk copies see it too.
+/// Behind the last init and before a barrier of the threads: bulk copies and other blocks see it too.
 __device__ inline void mbarrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;\n\tfence.proxy.async.shared::cta;" ::: "memory");
 }
 __device__ inline void mbarrier_arrive(Mbarrier* b) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(b)) : "memory");
+}
+/// The same at what the block of that rank of the cluster has in the place of b. Orders nothing that other blocks read
+/// as usual: it is for tiles that wgmma has read and bulk copies overwrite.
+__device__ inline void mbarrier_arrive_at(Mbarrier* b, unsigned rank) {
+  asm volatile(
+      "{\n\t.reg .b32 there;\n\tmapa.shared::cluster.u32 there, %0, %1;\n\t"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n\t}" ::"r"(shared_address(b)),
+      "r"(rank)
+      : "memory");
 }
 /// An arrival whose phase also waits for `bytes` of bulk copies.
 __device__ inline void mbarrier_expect(Mbarrier* b, unsigned bytes) {
@@ -101,7 +112,23 @@ __device__ inline void bulk_copy(bf16* to, const TensorMap& from, int row, int c
       : "memory");
 }
 
-// ---- products of a warpgroup: all of its 128 threads together --------------------------------------------------------
+/// The same to that place of each block whose rank in the cluster is a bit of `ranks`, reported to its own b.
+__device__ inline void bulk_copy_to(unsigned ranks, bf16* to, const TensorMap& from, int row, int column, Mbarrier* b) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+      "[%1, {%2, %3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(&from), "r"(column), "r"(row), "r"(shared_address(b)), "h"(static_cast<unsigned short>(ranks))
+      : "memory");
+}
+
+/// __syncthreads for all threads of a cluster.
+__device__ inline void cluster_barrier() {
+  __syncwarp();
+  asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// ---- products of a warpgroup: all of its 128 threads together
+// --------------------------------------------------------
 
 __device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ inline void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }

@@ -1,5 +1,6 @@
 // What Hopper has beside the words of common.cuh, for *_sm90.cu: bulk copies of tiles (TMA), the barriers in shared
-// memory that they report to, and products of whole warpgroups that read shared memory by themselves (wgmma).
+// memory that they report to, products of whole warpgroups that read shared memory by themselves (wgmma), and clusters
+// of blocks, where one copy fills the shared memory of several.
 //
 //     mbarrier_expect(full, bytes);                       // one thread: these bytes will come
 //     bulk_copy(tile, map, row, column, full);            // and lets them come

@@ -21,7 +21,7 @@ std::vector<std::unique_ptr<Thread>> threads;
 
 namespace {
 
-constexpr unsigned most_threads = 1024;
+constexpr unsigned most_threads = 1024, most_cluster = 8;  // what every GPU with clusters has
 
 std::uint32_t seed = [] {
   const char* text = std::getenv("MAE_SIMT_SEED");
@@ -57,26 +57,57 @@ std::string place_of_launch() {
   return std::string("simt, ") + now.kernel + (*now.row ? "=" : "") + now.row;
 }
 
-/// Nobody can go on: everybody is at one barrier, and it opens, or somebody waits for ever.
-void open_barrier() {
-  const unsigned count = launch->grid.threads;
-  const Thread* first = nullptr;
-  for (unsigned t = 0; t < count; ++t) {
-    running = threadIdx.x = t;
+unsigned threads_of_cluster() { return launch->grid.threads * launch->grid.cluster; }
+
+bool all_are(State state, unsigned first, unsigned count) {
+  return std::all_of(threads.begin() + first, threads.begin() + first + count,
+                     [&](const auto& thread) { return thread->state == state; });
+}
+
+/// Of threads that wait at barriers: stops one that has ended, or is elsewhere than the first that waits.
+void require_one_barrier(unsigned first, unsigned count) {
+  const std::string others = launch->grid.cluster == 1 ? "others of its block" : "others of its block or cluster";
+  const Thread* waits = nullptr;
+  for (unsigned t = first; t < first + count && !waits; ++t) {
+    if (threads[t]->state != State::done) waits = threads[t].get();
+  }
+  for (unsigned t = first; t < first + count; ++t) {
+    become(t);
+    if (threads[t]->state == State::done)
+      stop("has ended, and " + others + " wait at a barrier, at " + text_of(waits->place));
+    if (threads[t]->place != waits->place)
+      stop("is at another barrier than " + others + ", which wait at " + text_of(waits->place), threads[t]->place);
+  }
+}
+
+void open_barrier(unsigned first, unsigned count) {
+  require_one_barrier(first, count);
+  for (unsigned t = first; t < first + count; ++t) threads[t]->state = State::ready;
+  for (unsigned rank = rank_of(first); rank <= rank_of(first + count - 1); ++rank) ++launch->barriers[rank];
+}
+
+/// Nobody can go on: everybody of a block, or of the cluster, is at one barrier, and it opens, or somebody waits for
+/// ever.
+void open_barriers() {
+  const unsigned count = launch->grid.threads, all = threads_of_cluster();
+  if (all_are(State::at_cluster_barrier, 0, all)) {
+    ++launch->cluster_barriers;
+    return open_barrier(0, all);
+  }
+  bool opened = false;
+  for (unsigned first = 0; first < all; first += count) {
+    if (!all_are(State::at_barrier, first, count)) continue;
+    open_barrier(first, count);
+    opened = true;
+  }
+  if (opened) return;
+  for (unsigned t = 0; t < all; ++t) {
+    become(t);
     if (threads[t]->state == State::in_warp_step) stop_in_warp_step();
     if (threads[t]->state == State::in_warpgroup) stop_in_warpgroup();
     if (threads[t]->state == State::at_mbarrier) stop_at_mbarrier();
-    if (threads[t]->state == State::at_barrier && !first) first = threads[t].get();
   }
-  for (unsigned t = 0; t < count; ++t) {
-    running = threadIdx.x = t;
-    if (threads[t]->state == State::done)
-      stop("has ended, and others of its block wait at a barrier, at " + text_of(first->place));
-    if (threads[t]->place != first->place)
-      stop("is at another barrier than others of its block, which wait at " + text_of(first->place), threads[t]->place);
-  }
-  ++launch->barriers;
-  for (unsigned t = 0; t < count; ++t) threads[t]->state = State::ready;
+  require_one_barrier(0, all);
 }
 
 void run_thread(void*) {
@@ -88,9 +119,11 @@ void run_thread(void*) {
   }
 }
 
-void run_block() {
-  const unsigned count = launch->grid.threads;
-  launch->barriers = 0;
+void run_cluster(unsigned first_block) {
+  const unsigned count = threads_of_cluster();
+  launch->first_block = first_block;
+  launch->barriers.assign(launch->grid.cluster, 0);
+  launch->cluster_barriers = 0;
   begin_shared(launch->grid.shared);
   begin_mbarriers();
   begin_products();
@@ -103,7 +136,7 @@ void run_block() {
     const Order order(count);
     bool moved = false;
     for (unsigned i = 0; i < count; ++i) {
-      running = threadIdx.x = order[i];
+      become(order[i]);
       Thread& thread = *threads[running];
       if (thread.state != State::ready) continue;
       thread.fiber.resume();
@@ -111,9 +144,10 @@ void run_block() {
       moved = true;
       done += thread.state == State::done;
     }
-    if (!moved && !land_copies()) open_barrier();
+    if (!moved && !land_copies()) open_barriers();
   }
-  if (land_copies()) stop("is the last of its block to end, before copies into its shared memory have landed");
+  land_copies();  // which stops: everybody has ended
+  require_no_products();
 }
 
 }  // namespace
@@ -145,10 +179,20 @@ void wait(State state, Place place) {
 bool operator==(Place a, Place b) { return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0); }
 
 void block_barrier(Place place) { wait(State::at_barrier, place); }
+void cluster_barrier(Place place) { wait(State::at_cluster_barrier, place); }
+
+void become(unsigned t) {
+  running = t;
+  threadIdx.x = t % launch->grid.threads;
+  blockIdx.x = launch->first_block + t / launch->grid.threads;
+}
+
+bool has_ended(unsigned rank) { return all_are(State::done, rank * launch->grid.threads, launch->grid.threads); }
 
 void run_grid(Stream& stream, Grid grid, void (*body)(void*), void* context) {
   if (launch) throw Error("a kernel starts a kernel, or two host threads do", place_of_launch());
-  Launch mine{.stream = stream, .grid = grid, .body = body, .context = context, .warps = {}, .failure = {}};
+  Launch mine{
+      .stream = stream, .grid = grid, .body = body, .context = context, .warps = {}, .barriers = {}, .failure = {}};
   struct End {
     ~End() { launch = nullptr; }
   } end;
@@ -157,6 +201,10 @@ void run_grid(Stream& stream, Grid grid, void (*body)(void*), void* context) {
     throw Error(std::to_string(grid.blocks) + " blocks of " + std::to_string(grid.threads) +
                     " threads: at least one block, and whole warps of at most 1024 threads",
                 place_of_launch());
+  if (grid.cluster == 0 || grid.cluster > most_cluster || grid.blocks % grid.cluster != 0)
+    throw Error(std::to_string(grid.blocks) + " blocks in clusters of " + std::to_string(grid.cluster) +
+                    ": whole clusters, of at most 8 blocks",
+                place_of_launch());
   const std::size_t most_shared = stream.device().shared_memory;
   if (grid.shared > most_shared)
     throw Error(std::to_string(grid.shared) + " bytes of dynamic shared memory, and a block can have " +
@@ -164,15 +212,13 @@ void run_grid(Stream& stream, Grid grid, void (*body)(void*), void* context) {
                 place_of_launch());
   const unsigned warps = grid.threads / warp_lanes;
   stream.running.warps = std::max(stream.running.warps, grid.blocks * warps);
-  mine.warps.resize(warps);
-  while (threads.size() < grid.threads) threads.push_back(std::make_unique<Thread>());
+  mine.warps.resize(warps * grid.cluster);
+  while (threads.size() < threads_of_cluster()) threads.push_back(std::make_unique<Thread>());
   gridDim.x = grid.blocks;
   blockDim.x = grid.threads;
-  const Order order(grid.blocks);
-  for (unsigned i = 0; i < grid.blocks; ++i) {
-    blockIdx.x = order[i];
-    run_block();
-  }
+  const unsigned clusters = grid.blocks / grid.cluster;
+  const Order order(clusters);
+  for (unsigned i = 0; i < clusters; ++i) run_cluster(order[i] * grid.cluster);
 }
 
 }  // namespace kernels::simt

@@ -1,4 +1,5 @@
-// simt: a CUDA grid on the CPU, one block after the other, each thread of a block a fiber.
+// simt: a CUDA grid on the CPU, one block after the other, each thread of a block a fiber. Blocks of one cluster run
+// together.
 //
 // A thread runs until it must wait (barrier, shuffle, vote) or ends; then the next one goes on. Order of blocks, and of
 // the threads in every round, is drawn from the seed (set_seed, or MAE_SIMT_SEED; 0 is the natural order), so that a
@@ -8,7 +9,7 @@
 // barriers that not all threads of a block reach; shuffles, votes and products whose lanes disagree on mask or line, or
 // read from a lane outside of the mask; and all that shared.h says of shared memory. docs/simt.md has the list.
 //
-// There is no grid-wide barrier, and a block must not wait for another one.
+// There is no grid-wide barrier, and a block must not wait for one of another cluster.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +37,7 @@ inline constexpr unsigned warp_lanes = 32;
 struct Grid {
   unsigned blocks, threads;
   std::size_t shared = 0;  // bytes of dynamic shared memory
+  unsigned cluster = 1;    // blocks that run together
 };
 
 /// Runs body(context) for every thread of the grid. Throws kernels::Error, and what body throws. One host thread at a
@@ -50,6 +52,8 @@ void set_seed(std::uint32_t seed);
 
 /// __syncthreads
 void block_barrier(Place place);
+/// The same for all threads of a cluster.
+void cluster_barrier(Place place);
 
 /// What lanes do together. Each lane hands in 8 bytes; all lanes of the mask meet; each gets what it asked for.
 enum class WarpStep { sync, shuffle, ballot, mma, ldmatrix, ldmatrix_transposed };

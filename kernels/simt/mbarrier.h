@@ -13,12 +13,13 @@
 namespace kernels::simt {
 
 struct Mbarrier {
-  unsigned arrivals = 0;  // that a phase takes; 0: not initialised
-  unsigned missing = 0;   // of this phase
+  unsigned arrivals = 0;   // that a phase takes; 0: not initialised
+  unsigned missing = 0;    // of this phase
   std::int64_t bytes = 0;  // of this phase: expected and not landed yet
   unsigned parity = 0;     // of this phase
-  unsigned maker = 0;      // the thread that initialised it, and when
+  unsigned maker = 0;      // the thread that initialised it, counted through its cluster, and when
   Moment made;
+  std::uint32_t cluster_barriers = 0;  // before that
 };
 
 /// The block's barriers of this id, made by the first thread that asks.
@@ -27,6 +28,8 @@ Mbarrier* mbarrier_array(std::size_t count, int id);
 void init(Mbarrier& b, unsigned arrivals, Place place);
 void arrive(Mbarrier& b, std::int64_t bytes, Place place);
 void wait_for(Mbarrier& b, unsigned parity, Place place);
+/// What another block of the cluster has in the place of b.
+Mbarrier& of_rank(Mbarrier& b, unsigned rank, Place place);
 
 /// A matrix of bf16, and the tiles of 64 columns that are copied from it.
 struct TensorMap {
@@ -34,8 +37,9 @@ struct TensorMap {
   std::int64_t stride, rows, columns, box_rows;
 };
 
-void copy_bulk(SharedArray& to, std::ptrdiff_t at, const TensorMap& from, int row, int column, Mbarrier& b,
-               Place place);
+/// To element `at` of dynamic shared memory, of each block whose rank is a bit of `ranks`, 0: of this one; reported to
+/// b there.
+void copy_bulk(std::ptrdiff_t at, const TensorMap& from, int row, int column, Mbarrier& b, unsigned ranks, Place place);
 
 // For grid.cpp.
 void begin_mbarriers();

@@ -27,11 +27,13 @@ struct Copies {
   std::vector<std::vector<Copy>> groups{{}};
 };
 
-std::map<int, SharedArray> arrays;
-std::vector<Copies> copies;  // one a thread
+std::vector<std::map<int, SharedArray>> blocks;  // the arrays of each block of the cluster
+std::vector<Copies> copies;                      // one a thread
 std::size_t dynamic_bytes = 0;
 
-void require_room(int id) {
+std::map<int, SharedArray>& own_arrays() { return blocks[own_rank()]; }
+
+void require_room(const std::map<int, SharedArray>& arrays, int id) {
   std::size_t all = 0;
   for (const auto& [key, each] : arrays) all += key < 0 ? 0 : each.count * each.element_bytes;
   if (id >= 0 && all > most_static_bytes)
@@ -42,13 +44,14 @@ void require_room(int id) {
          std::to_string(most));
 }
 
-SharedArray& make(const char* type, std::size_t element_bytes, std::size_t count, int id) {
+SharedArray& make(std::map<int, SharedArray>& arrays, const char* type, std::size_t element_bytes, std::size_t count,
+                  int id) {
   SharedArray& array = arrays[id];
   array.type = type;
   array.count = count;
   array.element_bytes = element_bytes;
   array.name = array.type + " [" + std::to_string(count) + "]" + (id < 0 ? ", dynamic" : ", id " + std::to_string(id));
-  require_room(id);
+  require_room(arrays, id);
   const std::uint32_t signalling_nan = 0x7fa07fa0u;  // as f32 and as two bf16
   array.bytes.resize((count * element_bytes + 3) / 4 * 4);
   for (std::size_t i = 0; i < array.bytes.size(); i += 4) std::memcpy(&array.bytes[i], &signalling_nan, 4);
@@ -56,9 +59,10 @@ SharedArray& make(const char* type, std::size_t element_bytes, std::size_t count
   return array;
 }
 
-SharedArray& find(const char* type, std::size_t element_bytes, std::size_t count, int id) {
+SharedArray& find(std::map<int, SharedArray>& arrays, const char* type, std::size_t element_bytes, std::size_t count,
+                  int id) {
   const auto found = arrays.find(id);
-  if (found == arrays.end()) return make(type, element_bytes, count, id);
+  if (found == arrays.end()) return make(arrays, type, element_bytes, count, id);
   if (found->second.count != count || found->second.type != type)
     stop("uses the shared array " + found->second.name + " as " + type + " [" + std::to_string(count) + "]");
   return found->second;
@@ -88,7 +92,8 @@ SharedElement& element(SharedArray& array, std::ptrdiff_t at, Place place, const
 }
 
 bool written_elsewhere(const SharedElement& e) {
-  return e.writer < SharedElement::bulk_copy && unordered(e.writer / warp_lanes, 1u << e.writer % warp_lanes, e.written);
+  return e.writer < SharedElement::bulk_copy &&
+         unordered(e.writer / warp_lanes, 1u << e.writer % warp_lanes, e.written);
 }
 
 /// Forgets the readers that lie behind a barrier.
@@ -105,17 +110,21 @@ unsigned reader(const SharedElement& e, unsigned lanes) {
 }  // namespace
 
 void begin_shared(std::size_t bytes) {
-  arrays.clear();
-  copies.assign(launch->grid.threads, {});
+  blocks.assign(launch->grid.cluster, {});
+  copies.assign(launch->grid.threads * launch->grid.cluster, {});
   dynamic_bytes = bytes;
 }
 
 SharedArray& shared_array(const char* type, std::size_t element_bytes, std::size_t count, int id) {
-  return find(type, element_bytes, count, id);
+  return find(own_arrays(), type, element_bytes, count, id);
 }
 
 SharedArray& dynamic_array(const char* type, std::size_t element_bytes) {
-  return find(type, element_bytes, dynamic_bytes / element_bytes, dynamic_id);
+  return dynamic_array_of(own_rank(), type, element_bytes);
+}
+
+SharedArray& dynamic_array_of(unsigned rank, const char* type, std::size_t element_bytes) {
+  return find(blocks[rank], type, element_bytes, dynamic_bytes / element_bytes, dynamic_id);
 }
 
 void check_read(SharedArray& array, std::ptrdiff_t at, Place place) {
@@ -156,15 +165,15 @@ void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
 }
 
 SharedArray& dynamic_array_again(const char* type, std::size_t element_bytes, Place place) {
-  const auto found = arrays.find(dynamic_id);
-  if (found == arrays.end()) stop("uses dynamic shared memory again that it has not used before", place);
+  const auto found = own_arrays().find(dynamic_id);
+  if (found == own_arrays().end()) stop("uses dynamic shared memory again that it has not used before", place);
   SharedArray& before = found->second;
   if (before.gone.empty()) {  // for all who had to do with it this is a write
     for (std::size_t i = 0; i < before.count; ++i) check_write(before, static_cast<std::ptrdiff_t>(i), place);
     before.gone = std::string(type) + " since thread " + std::to_string(threadIdx.x) + " came to line " +
                   std::to_string(place.line);
   }
-  return find(type, element_bytes, dynamic_bytes / element_bytes, again_id);
+  return find(own_arrays(), type, element_bytes, dynamic_bytes / element_bytes, again_id);
 }
 
 void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::size_t bytes, Place place) {
@@ -174,13 +183,13 @@ void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::
     array.elements[static_cast<std::size_t>(at) + i].in_flight = true;
   }
   if (bytes > 0) std::memcpy(copy.seen.data(), from, bytes);
-  copies[threadIdx.x].groups.back().push_back(copy);
+  copies[running].groups.back().push_back(copy);
 }
 
-void commit_async() { copies[threadIdx.x].groups.emplace_back(); }
+void commit_async() { copies[running].groups.emplace_back(); }
 
 void wait_async(unsigned groups_left, Place place) {
-  auto& groups = copies[threadIdx.x].groups;
+  auto& groups = copies[running].groups;
   while (groups.size() > groups_left + 1) {
     for (const Copy& copy : groups.front()) {
       if (copy.bytes > 0 && std::memcmp(copy.seen.data(), copy.from, copy.bytes) != 0)
@@ -223,8 +232,8 @@ bf16 read_landed(SharedArray& array, std::ptrdiff_t at, Place place) {
 
 const char* peek(int id, long at) {
   static std::string text;
-  const auto found = arrays.find(id);
-  if (found == arrays.end()) return "no such array in this block, or not yet";
+  const auto found = own_arrays().find(id);
+  if (found == own_arrays().end()) return "no such array in this block, or not yet";
   const SharedArray& array = found->second;
   const auto i = static_cast<std::size_t>(at);
   if (i >= array.count) return (text = "past the end of " + array.name).c_str();
@@ -244,8 +253,9 @@ const char* peek(int id, long at) {
     std::snprintf(value, sizeof value, "%llu", static_cast<unsigned long long>(whole));
   }
   const SharedElement& e = array.elements[i];
-  text = e.writer == SharedElement::nobody      ? std::string("not written yet")
-         : e.writer == SharedElement::bulk_copy ? std::string(value) + ", of a bulk copy of line " + std::to_string(e.written_at)
+  text = e.writer == SharedElement::nobody ? std::string("not written yet")
+         : e.writer == SharedElement::bulk_copy
+             ? std::string(value) + ", of a bulk copy of line " + std::to_string(e.written_at)
              : std::string(value) + (e.in_flight ? ", cp.async of thread " : ", written by thread ") +
                    std::to_string(e.writer) + " at line " + std::to_string(e.written_at);
   return text.c_str();

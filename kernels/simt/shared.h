@@ -27,8 +27,8 @@ namespace kernels::simt {
 struct SharedElement {
   static constexpr std::uint16_t nobody = 0xffff;
   static constexpr std::uint16_t bulk_copy = 0xfffe;  // as a writer: a copy that has landed, and was waited for
-  std::uint16_t writer = nobody;  // the last one
-  std::uint16_t other = nobody;   // a reader since then, of another warp than:
+  std::uint16_t writer = nobody;                      // the last one
+  std::uint16_t other = nobody;                       // a reader since then, of another warp than:
   std::uint16_t warp = 0;
   bool in_flight = false;
   std::uint16_t written_at = 0, other_at = 0, read_at = 0;  // lines
@@ -44,11 +44,12 @@ struct SharedArray {
   std::string gone;  // to whom and where, once its memory is another array
 };
 
-/// A new block has no arrays; its dynamic one has `dynamic_bytes`.
+/// The blocks of a new cluster have no arrays; the dynamic ones have `dynamic_bytes`.
 void begin_shared(std::size_t dynamic_bytes);
 /// The block's array of this id, made by the first thread that asks.
 SharedArray& shared_array(const char* type, std::size_t element_bytes, std::size_t count, int id);
 SharedArray& dynamic_array(const char* type, std::size_t element_bytes);
+SharedArray& dynamic_array_of(unsigned rank, const char* type, std::size_t element_bytes);  // another block's
 /// The dynamic array's memory as elements of another type: who touches it as what it was is stopped from now on.
 SharedArray& dynamic_array_again(const char* type, std::size_t element_bytes, Place place);
 

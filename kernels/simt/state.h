@@ -12,7 +12,7 @@
 
 namespace kernels::simt {
 
-enum class State { ready, at_barrier, in_warp_step, at_mbarrier, in_warpgroup, done };
+enum class State { ready, at_barrier, at_cluster_barrier, in_warp_step, at_mbarrier, in_warpgroup, done };
 
 struct Thread {
   Fiber fiber;
@@ -45,21 +45,33 @@ struct Launch {
   void (*body)(void*);
   void* context;
   std::vector<Warp> warps;
-  std::uint32_t barriers = 0;
+  unsigned first_block = 0;             // of the cluster that runs
+  std::vector<std::uint32_t> barriers;  // of each block of the cluster that runs, those of the cluster among them
+  std::uint32_t cluster_barriers = 0;
   std::exception_ptr failure;
 };
 
 extern Launch* launch;
-extern unsigned running;                              // the thread that runs
+extern unsigned running;                              // the thread that runs, counted through its cluster
 extern std::vector<std::unique_ptr<Thread>> threads;  // kept for the next launch: making stacks takes long
 
-inline Moment now() { return {.block = launch->barriers, .warp = launch->warps[running / warp_lanes].syncs}; }
+/// A block's place in its cluster: of the thread that runs, or of any.
+inline unsigned rank_of(unsigned thread) { return thread / launch->grid.threads; }
+inline unsigned own_rank() { return rank_of(running); }
+/// Thread `t` of the cluster is the one that runs.
+void become(unsigned t);
+/// All threads of that block have.
+bool has_ended(unsigned rank);
 
-/// Which of these lanes of `warp`, had each done something at `then`, are not in order with the thread that runs now:
-/// neither a barrier nor __syncwarps of both lie between.
+inline Moment now() {
+  return {.block = launch->barriers[own_rank()], .warp = launch->warps[running / warp_lanes].syncs};
+}
+
+/// Which of these lanes of `warp` of the same block, had each done something at `then`, are not in order with the
+/// thread that runs now: neither a barrier nor __syncwarps of both lie between.
 inline unsigned unordered(unsigned warp, unsigned lanes, const Moment& then) {
-  if (then.block < launch->barriers) return 0;
-  if (warp != running / warp_lanes) return lanes;
+  if (then.block < launch->barriers[own_rank()]) return 0;
+  if (warp != threadIdx.x / warp_lanes) return lanes;
   unsigned left = lanes & ~(1u << running % warp_lanes);
   for (unsigned rest = left; rest != 0; rest &= rest - 1) {
     const auto lane = static_cast<unsigned>(std::countr_zero(rest));

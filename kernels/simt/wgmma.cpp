@@ -1,5 +1,6 @@
 #include "kernels/simt/wgmma.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/simt/state.h"
@@ -16,7 +17,9 @@ struct Products {
 };
 
 std::vector<Products> products;  // one a thread
-std::vector<unsigned> arrived;   // one a warpgroup, at a wait
+std::vector<unsigned> arrived;   // at a wait, of the warpgroup that begins with this thread
+
+unsigned first_of_warpgroup() { return running - threadIdx.x % warpgroup_threads; }
 
 /// A descriptor, taken apart: bytes from the start of dynamic shared memory.
 struct Tile {
@@ -46,8 +49,8 @@ bool swizzle_is_128_bytes(MatrixDescriptor d) { return d.bits >> 62 == 1 && (d.b
 /// From each 8 rows on the swizzle begins anew; within its row of 128 bytes a tile may begin anywhere if k is across.
 bool aligned(const Tile& tile) {
   const unsigned within = tile.start % swizzle_tile;
-  return tile.stride % swizzle_tile == 0 && (tile.k_down ? within == 0 && tile.leading % swizzle_tile == 0
-                                                         : within < swizzle_bytes);
+  return tile.stride % swizzle_tile == 0 &&
+         (tile.k_down ? within == 0 && tile.leading % swizzle_tile == 0 : within < swizzle_bytes);
 }
 
 template <unsigned rows>
@@ -103,8 +106,7 @@ void make_all(unsigned first, unsigned groups_left, Place place) {
       for (unsigned t = first; t < first + warpgroup_threads; ++t) all.push_back(&products[t].groups.front()[i]);
       make(all);
     }
-    for (unsigned t = first; t < first + warpgroup_threads; ++t)
-      products[t].groups.erase(products[t].groups.begin());
+    for (unsigned t = first; t < first + warpgroup_threads; ++t) products[t].groups.erase(products[t].groups.begin());
   }
 }
 
@@ -125,11 +127,12 @@ void ask_for_product(const WarpgroupProduct& product) {
 void commit_products() { products[running].groups.emplace_back(); }
 
 void wait_for_products(unsigned groups_left, Place place) {
-  const unsigned group = running / warpgroup_threads, first = group * warpgroup_threads;
-  if (first + warpgroup_threads > launch->grid.threads) stop("is in no whole warpgroup", place);
+  const unsigned first = first_of_warpgroup();
+  if (threadIdx.x / warpgroup_threads >= launch->grid.threads / warpgroup_threads)
+    stop("is in no whole warpgroup", place);
   products[running].fenced = false;
-  if (++arrived[group] < warpgroup_threads) return wait(State::in_warpgroup, place);
-  arrived[group] = 0;
+  if (++arrived[first] < warpgroup_threads) return wait(State::in_warpgroup, place);
+  arrived[first] = 0;
   for (unsigned t = first; t < first + warpgroup_threads; ++t) {
     if (t != running && threads[t]->place != place)
       stop("waits for products elsewhere than thread " + std::to_string(t) + ", which does at " +
@@ -140,25 +143,35 @@ void wait_for_products(unsigned groups_left, Place place) {
   make_all(first, groups_left, place);
 }
 
-void require_not_multiplied(std::size_t first, std::size_t bytes, Place place) {
-  for (const Products& of_thread : products) {
-    for (const auto& group : of_thread.groups) {
+void require_not_multiplied(unsigned rank, std::size_t first, std::size_t bytes, Place place) {
+  for (unsigned t = 0; t < launch->grid.threads; ++t) {
+    for (const auto& group : products[rank * launch->grid.threads + t].groups) {
       for (const WarpgroupProduct& p : group) {
         if (Tile(p.a, p.k_down_a).overlaps(first, bytes, M) || Tile(p.b, p.k_down_b).overlaps(first, bytes, N))
-          stop("copies over a tile that a product at " + text_of(p.place) + " reads: it has not been waited for", place);
+          stop("copies over a tile that a product at " + text_of(p.place) + " reads: it has not been waited for",
+               place);
       }
     }
   }
 }
 
 void begin_products() {
-  products.assign(launch->grid.threads, {});
-  arrived.assign(launch->grid.threads / warpgroup_threads + 1, 0);
+  products.assign(launch->grid.threads * launch->grid.cluster, {});
+  arrived.assign(products.size(), 0);
+}
+
+void require_no_products() {
+  for (unsigned t = 0; t < products.size(); ++t) {
+    become(t);
+    const auto& groups = products[t].groups;
+    if (std::any_of(groups.begin(), groups.end(), [](const auto& group) { return !group.empty(); }))
+      stop("ends with products that it has not waited for");
+  }
 }
 
 void stop_in_warpgroup() {
-  const unsigned group = running / warpgroup_threads;
-  stop("waits for products with " + std::to_string(arrived[group]) + " of the 128 threads of its warpgroup",
+  stop("waits for products with " + std::to_string(arrived[first_of_warpgroup()]) +
+           " of the 128 threads of its warpgroup",
        threads[running]->place);
 }
 

@@ -31,8 +31,15 @@ inline void mbarrier_init(Mbarrier* b, unsigned arrivals, const char* file = __b
   init(*b, arrivals, {file, line});
 }
 inline void mbarrier_init_fence() {}
+inline void cluster_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  cluster_barrier(Place{file, line});
+}
 inline void mbarrier_arrive(Mbarrier* b, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   arrive(*b, 0, {file, line});
+}
+inline void mbarrier_arrive_at(Mbarrier* b, unsigned rank, const char* file = __builtin_FILE(),
+                               int line = __builtin_LINE()) {
+  arrive(of_rank(*b, rank, {file, line}), 0, {file, line});
 }
 inline void mbarrier_expect(Mbarrier* b, unsigned bytes, const char* file = __builtin_FILE(),
                             int line = __builtin_LINE()) {
@@ -44,12 +51,15 @@ inline void mbarrier_wait(Mbarrier* b, unsigned parity, const char* file = __bui
 }
 
 inline TensorMap tensor_map(const View& v, int box_rows) {
-  return {
-      .data = v.as<bf16>(), .stride = v.row_stride, .rows = v.rows(), .columns = v.cols(), .box_rows = box_rows};
+  return {.data = v.as<bf16>(), .stride = v.row_stride, .rows = v.rows(), .columns = v.cols(), .box_rows = box_rows};
 }
 inline void bulk_copy(Shared<bf16> to, const TensorMap& from, int row, int column, Mbarrier* b,
                       const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  copy_bulk(to.array(), to.at(), from, row, column, *b, {file, line});
+  copy_bulk(to.at(), from, row, column, *b, 0, {file, line});
+}
+inline void bulk_copy_to(unsigned ranks, Shared<bf16> to, const TensorMap& from, int row, int column, Mbarrier* b,
+                         const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  copy_bulk(to.at(), from, row, column, *b, ranks, {file, line});
 }
 
 inline void wgmma_fence() { fence_products(); }
