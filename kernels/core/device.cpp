@@ -83,7 +83,8 @@ std::string gpu_fault(const Device& device, bool has_image) {
     return "its compute capability is " + capability + ", and the kernels need 8.0 (Ampere) or later";
   if (has_image) return "";
   return "this build has no code for compute capability " + capability +
-         ": configure with -DMAE_CUDA_ARCHITECTURES=" + std::to_string(device.capability) + "-real";
+         ": configure with -DMAE_CUDA_ARCHITECTURES=" + std::to_string(device.capability) +
+         (device.capability == 90 ? "a-real" : "-real");  // of Hopper with the instructions that it alone has
 }
 
 Device find_device(const std::string& name) {

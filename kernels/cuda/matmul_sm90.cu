@@ -1,21 +1,18 @@
 // Matrix product of bf16 by wgmma, for compute capability 9.0, every layout, out bf16 or f32: the row `wgmma`.
 //
 // grid      one block of three warpgroups an SM, in clusters of two. A cluster takes every (clusters)th pair of tiles,
-// one
-//           above the other, of 128 x 128 elements of out each, along rows of pairs.
+//           one above the other, of 128 x 128 elements of out each, along rows of pairs.
 // a block   has a ring of up to 6 stages of 32 KiB: 64 of K of a tile of a and of b, swizzled (matrix_descriptor.h). A
 //           thread of the first warpgroup lets bulk copies (TMA) bring one stage after the other, of tile after tile,
 //           as soon as their place is free; zeros stand beyond the edges. Both blocks multiply the same tile of b: each
 //           brings half of it, to both. The other two warpgroups take the block's tiles in turn: while one finishes
-//           what it has multiplied, the other multiplies, so the tensor cores have work while GELU is taken
-//           ("ping-pong").
+//           what it has multiplied, the other multiplies, so the tensor cores have work while GELU is taken.
 // barriers  in shared memory: full[s] of stage s, ended by the bytes that have come; empty[s], by the four warps of
-// each
-//           block that have multiplied it; turn[w] of warpgroup w, by the four warps of the other one when they have
-//           asked for their last product. Without turns the second warpgroup would wait for a stage of rounds to come,
-//           and a barrier tells only this round from the next.
-// a thread  of those two has 128 sums, which wgmma.m64n128k16 adds to while the thread itself goes on: 2 x 4 products
-//           a stage, one stage in flight while the next is asked for.
+//           each block that have multiplied it; order[w] of warpgroup w, by the four warps of the other one when they
+//           have asked for their last product. Without order the second warpgroup would wait for a stage of rounds to
+//           come, and a barrier tells only this round from the next.
+// a thread  of those two has 128 sums, which wgmma.m64n128k16 adds to while the thread itself goes on: 2 x 4 products a
+//           stage, one stage in flight while the next is asked for.
 // end       32 columns at a time: four neighbouring lanes exchange what they hold, so that each has rows of 8 columns,
 //           four of them at once: bias, GELU, residual, stores in packs of 16 bytes. Column sums: over a thread's rows,
 //           then over the lanes of a warp; a table of what each warp found is added up in order.
@@ -37,9 +34,13 @@ namespace {
 
 constexpr int tile = 128, step = 64;  // of out; of K
 constexpr int warpgroup = 128, threads = 3 * warpgroup, warps_of_a_tile = warpgroup / lanes;
-constexpr int most_stages = 6, tile_bytes = tile * step * sizeof(bf16), stage_bytes = 2 * tile_bytes;
+constexpr int most_stages = 6;  // some 3,000 cycles of products, while memory answers
+constexpr int tile_bytes = tile * step * sizeof(bf16), stage_bytes = 2 * tile_bytes;
 constexpr int half = tile / 2, half_bytes = tile_bytes / 2;  // of a tile: 64 rows of a, or 64 columns of b
 constexpr unsigned cluster = 2, both = 3;                    // blocks, and the bits of their ranks
+static_assert(cluster == 2, "a pair of tiles, and half a tile of b, for each");
+constexpr int copying = 40, multiplying = 232;  // registers a thread, of one warpgroup and of two
+static_assert(copying + 2 * multiplying <= 3 * 168, "168: what a launch has of 384 threads");
 
 struct Product {
   TensorMap a, b;  // boxes of 64 x 64
@@ -49,7 +50,7 @@ struct Product {
 };
 
 struct Barriers {
-  Mbarrier *full, *empty, *turn;
+  Mbarrier *full, *empty, *order;
 };
 
 /// An operand: `k_down`, stored [k][i], or [i][k]. Half a tile is a box of 64 x 64 either way.
@@ -114,7 +115,7 @@ __device__ void produce(const Product& p, Shared memory, Barriers barriers) {
     const int m = tiles.m(p), n = tiles.n(p) + rank() * half;
     for (int s = 0; s < p.steps; ++s, ring.next()) {
       const int k = s * step;
-      const auto a = memory + ring.at * 4 * half_elements, b = a + 2 * half_elements;
+      const auto a = memory + ring.at * (stage_bytes / sizeof(bf16)), b = a + 2 * half_elements;
       Mbarrier* full = barriers.full + ring.at;
       mbarrier_wait(barriers.empty + ring.at, ring.parity ^ 1);
       mbarrier_expect(full, stage_bytes);
@@ -149,7 +150,7 @@ __device__ void multiply(const Product& p, unsigned memory, Barriers barriers, i
       }
     }
     wgmma_commit();
-    if (s == p.steps - 1 && speaks) mbarrier_arrive(barriers.turn + (1 - which));
+    if (s == p.steps - 1 && speaks) mbarrier_arrive(barriers.order + (1 - which));
     wgmma_wait<1>();
     if (s > 0) release(before);
     before = ring.at;
@@ -223,7 +224,7 @@ __device__ void store_out(const Product& p, int m, int n, const Accumulators (&s
   }
 }
 
-/// What the epilogue will read comes to L2 while the tile is multiplied: a thread's row of 128 bf16 is two lines.
+/// What the epilogue will read comes to L2 while the tile is multiplied. A thread asks for a row, two lines of bf16.
 __device__ inline void prefetch_tile(const Rows8& v, int m, int n, const Epilogue& e) {
   const int row = m + static_cast<int>(threadIdx.x) % warpgroup;
   if (!v.data || row >= e.M) return;
@@ -236,14 +237,14 @@ __device__ inline void prefetch_tile(const Rows8& v, int m, int n, const Epilogu
 template <class K>
 __device__ void consume(const Product& p, unsigned memory, Barriers barriers, int which) {
   Ring ring{static_cast<unsigned>(p.stages)};
-  unsigned turn = which == 0;  // the parity to wait for: the first warpgroup begins
+  unsigned order = which == 0;  // the parity to wait for: the first warpgroup begins
   ring.skip(static_cast<unsigned>(which * p.steps));
-  for (Tiles tiles(which, 2); tiles.pair < p.pairs; tiles.pair += tiles.apart, turn ^= 1) {
+  for (Tiles tiles(which, 2); tiles.pair < p.pairs; tiles.pair += tiles.apart, order ^= 1) {
     const int m = tiles.m(p), n = tiles.n(p);
     if (K::activation == Activation::gelu_backward) prefetch_tile(p.end.pre, m, n, p.end);
     prefetch_tile(p.end.added, m, n, p.end);
-    Accumulators sums[2];
-    mbarrier_wait(barriers.turn + which, turn);
+    Accumulators sums[2];  // the first product of each does not add
+    mbarrier_wait(barriers.order + which, order);
     multiply<K>(p, memory, barriers, which, ring, sums);
     store_out<K>(p, m, n, sums);
     ring.skip(static_cast<unsigned>(p.steps));
@@ -255,22 +256,22 @@ __global__ void __launch_bounds__(threads, 1) wgmma_kernel(const __grid_constant
   if (has_sm90) {                         // else nothing is left of it
     auto memory = dynamic_tiles<bf16>();  // (stages, tile of a and tile of b)
     Mbarrier* first = mbarriers<2 * most_stages + 2, 0>();
-    const Barriers barriers{.full = first, .empty = first + most_stages, .turn = first + 2 * most_stages};
+    const Barriers barriers{.full = first, .empty = first + most_stages, .order = first + 2 * most_stages};
     if (threadIdx.x == 0) {
       for (int s = 0; s < p.stages; ++s) {
         mbarrier_init(barriers.full + s, 1);
         mbarrier_init(barriers.empty + s, cluster * warps_of_a_tile);
       }
-      for (int w = 0; w < 2; ++w) mbarrier_init(barriers.turn + w, warps_of_a_tile);
+      for (int w = 0; w < 2; ++w) mbarrier_init(barriers.order + w, warps_of_a_tile);
       mbarrier_init_fence();
     }
     cluster_barrier();
     const int group = static_cast<int>(threadIdx.x) / warpgroup;
     if (group == 0) {
-      fewer_registers<40>();
+      fewer_registers<copying>();
       if (threadIdx.x == 0) produce<K>(p, memory, barriers);
     } else {
-      more_registers<232>();
+      more_registers<multiplying>();
       consume<K>(p, shared_address(memory), barriers, group - 1);
     }
     cluster_barrier();  // until then the other block copies to this one, and arrives at its barriers
@@ -332,17 +333,12 @@ void run(Stream& stream, const MatMul& s, void* scratch) {
   if (s.column_sum) add_columns(stream, s, table_rows(s), scratch);
 }
 
-/// What a bulk copy needs of a matrix.
-bool copies(const View& v) {
-  return v.row_stride * static_cast<std::int64_t>(sizeof(bf16)) % 16 == 0 &&
-         reinterpret_cast<std::size_t>(v.data) % 16 == 0;
-}
-
 const char* refuses(const Device& device, const MatMul& s) {
   if (device.kind == DeviceKind::cuda && device.capability != 90) return "wgmma is of compute capability 9.0 alone";
+  if (device.kind == DeviceKind::cuda && with_cuda && !with_sm90a) return "this build has no code for sm_90a";
   if (stages_in(device) < 2) return "two stages of 32 KiB exceed a block's shared memory";
   if (s.a.dtype != DType::bf16) return "this row has bf16 only";
-  if (!copies(s.a) || !copies(s.b)) return "bulk copies need rows that start at multiples of 16 bytes";
+  if (!bulk_copies(s.a) || !bulk_copies(s.b)) return "bulk copies need rows that start at multiples of 16 bytes";
   constexpr std::int64_t most = std::int64_t{1} << 30;
   return std::max({s.m(), s.n(), s.k()}) <= most ? nullptr : "a side of more than 2^30 elements";
 }

@@ -1,5 +1,5 @@
 // The words that kernels/cuda/*.cu use beside CUDA C++ itself, for nvcc: what kernels/simt/words.h is for the host
-// compiler. PTX stands here and nowhere else.
+// compiler. PTX stands here and in nvcc_sm90.cuh.
 #pragma once
 
 #include <cuda_runtime.h>

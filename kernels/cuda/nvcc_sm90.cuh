@@ -1,5 +1,4 @@
-// The words of sm90.cuh for nvcc; their twins are in kernels/simt/words_sm90.h. PTX stands here and in nvcc.cuh, and
-// nowhere else.
+// The words of sm90.cuh for nvcc; their twins are in kernels/simt/words_sm90.h.
 #pragma once
 
 #include <cuda.h>  // types alone: the driver's function is asked for at run time

@@ -29,13 +29,6 @@ std::uint32_t seed = [] {
 }();
 
 std::uint32_t draws = 0;  // since the seed was set
-std::uint32_t draw() {    // 0 for seed 0
-  if (seed == 0) return 0;
-  std::uint64_t x = (static_cast<std::uint64_t>(seed) << 32) + ++draws;  // splitmix64
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return static_cast<std::uint32_t>((x ^ (x >> 31)) >> 16);
-}
 
 /// An order of 0 ... count - 1 without a table: start + i * step, step and count without a common factor.
 class Order {
@@ -144,9 +137,9 @@ void run_cluster(unsigned first_block) {
       moved = true;
       done += thread.state == State::done;
     }
-    if (!moved && !land_copies()) open_barriers();
+    if (!moved && !land_copy()) open_barriers();
   }
-  land_copies();  // which stops: everybody has ended
+  land_copy();  // which stops: everybody has ended
   require_no_products();
 }
 
@@ -180,6 +173,14 @@ bool operator==(Place a, Place b) { return a.line == b.line && (a.file == b.file
 
 void block_barrier(Place place) { wait(State::at_barrier, place); }
 void cluster_barrier(Place place) { wait(State::at_cluster_barrier, place); }
+
+std::uint32_t draw() {
+  if (seed == 0) return 0;
+  std::uint64_t x = (static_cast<std::uint64_t>(seed) << 32) + ++draws;  // splitmix64
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
+  return static_cast<std::uint32_t>((x ^ (x >> 31)) >> 16);
+}
 
 void become(unsigned t) {
   running = t;

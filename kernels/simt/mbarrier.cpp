@@ -1,10 +1,10 @@
 #include "kernels/simt/mbarrier.h"
 
-#include <algorithm>
 #include <map>
 #include <vector>
 
 #include "kernels/core/matrix_descriptor.h"
+#include "kernels/simt/shared.h"
 #include "kernels/simt/state.h"
 #include "kernels/simt/wgmma.h"
 
@@ -20,23 +20,32 @@ struct BulkCopy {
   TensorMap from;
   int row, column;
   Mbarrier* barrier;
+  unsigned phase = 0;  // of the barrier, in which it has landed
+
+  std::ptrdiff_t count() const { return from.box_rows * box_columns; }
+  std::size_t first_byte() const { return static_cast<std::size_t>(at) * sizeof(bf16); }
+  std::size_t bytes() const { return static_cast<std::size_t>(count()) * sizeof(bf16); }
+  bool overlaps(unsigned of_rank, std::size_t first, std::size_t size) const {
+    return rank == of_rank && first < first_byte() + bytes() && first_byte() < first + size;
+  }
 };
 
 std::vector<std::map<int, std::vector<Mbarrier>>> blocks;  // the arrays of each block of the cluster
-std::vector<BulkCopy> under_way;
+std::vector<BulkCopy> under_way, landed;                   // landed: what still lies there
+std::vector<std::map<const Mbarrier*, unsigned>> waited;   // one a thread: phases ended when it last waited
 
 void end_phase_if_whole(Mbarrier& b) {
   if (b.missing != 0 || b.bytes != 0) return;
-  b.parity ^= 1;
+  ++b.ended;
   b.missing = b.arrivals;
-  for (unsigned t = 0; t < launch->grid.threads * launch->grid.cluster; ++t) {
-    Thread& thread = *threads[t];
-    if (thread.state == State::at_mbarrier && thread.awaited == &b) thread.state = State::ready;
+  for (const auto& thread : threads) {
+    if (thread->state == State::at_mbarrier && thread->awaited == &b) thread->state = State::ready;
   }
 }
 
 void require_made(const Mbarrier& b, Place place) {
   if (b.arrivals == 0) stop("uses an mbarrier that nobody has initialised", place);
+  if (!b.fenced) stop("uses an mbarrier that was initialised without a fence behind", place);
   if (b.maker == running) return;
   const unsigned rank = rank_of(b.maker), thread = b.maker % launch->grid.threads;
   const std::string maker = "thread " + std::to_string(thread) + (rank == own_rank() ? "" : " of another block");
@@ -46,8 +55,6 @@ void require_made(const Mbarrier& b, Place place) {
   if (has_ended(rank)) stop("uses an mbarrier of a block that has ended", place);
 }
 
-std::size_t box_bytes(const TensorMap& map) { return static_cast<std::size_t>(map.box_rows) * swizzle_bytes; }
-
 bf16 element(const TensorMap& from, std::int64_t row, std::int64_t column) {
   const bool inside = row >= 0 && row < from.rows && column >= 0 && column < from.columns;
   return inside ? from.data[row * from.stride + column] : bf16(0.0f);
@@ -56,9 +63,9 @@ bf16 element(const TensorMap& from, std::int64_t row, std::int64_t column) {
 }  // namespace
 
 Mbarrier* mbarrier_array(std::size_t count, int id) {
+  shared_array("mbarrier", sizeof(std::uint64_t), count, id);  // takes its room
   std::vector<Mbarrier>& found = blocks[own_rank()][id];
   if (found.empty()) found.resize(count);
-  if (found.size() != count) stop("asks for " + std::to_string(count) + " mbarriers by the id of others");
   return found.data();
 }
 
@@ -71,6 +78,12 @@ void init(Mbarrier& b, unsigned arrivals, Place place) {
        .cluster_barriers = launch->cluster_barriers};
 }
 
+void fence_inits() {
+  for (auto& [id, array] : blocks[own_rank()]) {
+    for (Mbarrier& b : array) b.fenced = b.fenced || b.maker == running;
+  }
+}
+
 void arrive(Mbarrier& b, std::int64_t bytes, Place place) {
   require_made(b, place);
   if (b.missing == 0) stop("arrives at an mbarrier whose phase has had all its arrivals", place);
@@ -81,10 +94,11 @@ void arrive(Mbarrier& b, std::int64_t bytes, Place place) {
 
 void wait_for(Mbarrier& b, unsigned parity, Place place) {
   require_made(b, place);
-  while (b.parity == parity) {
+  while (b.ended % 2 == parity) {
     threads[running]->awaited = &b;
     wait(State::at_mbarrier, place);
   }
+  waited[running][&b] = b.ended;
 }
 
 Mbarrier& of_rank(Mbarrier& b, unsigned rank, Place place) {
@@ -100,38 +114,58 @@ Mbarrier& of_rank(Mbarrier& b, unsigned rank, Place place) {
 
 void copy_bulk(std::ptrdiff_t at, const TensorMap& from, int row, int column, Mbarrier& b, unsigned ranks,
                Place place) {
-  const std::size_t byte = static_cast<std::size_t>(at) * sizeof(bf16), bytes = box_bytes(from);
-  if (byte % swizzle_tile != 0) stop("copies a tile to an address that is not a multiple of 1024 bytes", place);
   if (ranks == 0) ranks = 1u << own_rank();
   for (unsigned rank = 0; ranks >> rank != 0; ++rank) {
     if (!(ranks >> rank & 1u)) continue;
-    Mbarrier& barrier = of_rank(b, rank, place);
-    require_made(barrier, place);
-    require_not_multiplied(rank, byte, bytes, place);
-    SharedArray& to = dynamic_array_of(rank, "bf16", sizeof(bf16));
-    for (std::size_t i = 0; i < bytes / sizeof(bf16); ++i) expect_bulk(to, at + static_cast<std::ptrdiff_t>(i), place);
-    under_way.push_back(
-        {.rank = rank, .to = &to, .at = at, .from = from, .row = row, .column = column, .barrier = &barrier});
+    const BulkCopy copy{.rank = rank,
+                        .to = &dynamic_array_of(rank, "bf16", sizeof(bf16)),
+                        .at = at,
+                        .from = from,
+                        .row = row,
+                        .column = column,
+                        .barrier = &of_rank(b, rank, place)};
+    if (copy.first_byte() % swizzle_tile != 0)
+      stop("copies a tile to an address that is not a multiple of 1024 bytes", place);
+    require_made(*copy.barrier, place);
+    require_not_multiplied(rank, copy.first_byte(), copy.bytes(), place);
+    for (std::ptrdiff_t i = 0; i < copy.count(); ++i) expect_bulk(*copy.to, at + i, place);
+    std::erase_if(landed, [&](const BulkCopy& old) { return old.overlaps(rank, copy.first_byte(), copy.bytes()); });
+    under_way.push_back(copy);
+  }
+}
+
+void require_waited_for(std::size_t first, std::size_t bytes, Place place) {
+  const char* what = "uses what a bulk copy brings, and has not waited for that";
+  for (const BulkCopy& copy : under_way) {
+    if (copy.overlaps(own_rank(), first, bytes)) stop(what, place);
+  }
+  for (const BulkCopy& copy : landed) {
+    if (copy.overlaps(own_rank(), first, bytes) && waited[running][copy.barrier] <= copy.phase) stop(what, place);
   }
 }
 
 void begin_mbarriers() {
   blocks.assign(launch->grid.cluster, {});
+  waited.assign(launch->grid.threads * launch->grid.cluster, {});
   under_way.clear();
+  landed.clear();
 }
 
-bool land_copies() {
-  const std::vector<BulkCopy> landing = std::exchange(under_way, {});
-  for (const BulkCopy& copy : landing) {
-    if (has_ended(copy.rank)) stop("runs last, and a bulk copy lands in a block that has ended");
-    for (std::ptrdiff_t i = 0; i < copy.from.box_rows * box_columns; ++i) {
-      const bf16 x = element(copy.from, copy.row + i / box_columns, copy.column + i % box_columns);
-      land_bulk(*copy.to, static_cast<std::ptrdiff_t>(swizzled(static_cast<unsigned>(copy.at + i) * 2) / 2), x);
-    }
-    copy.barrier->bytes -= static_cast<std::int64_t>(box_bytes(copy.from));
-    end_phase_if_whole(*copy.barrier);
+bool land_copy() {
+  if (under_way.empty()) return false;
+  const auto which = under_way.begin() + draw() % under_way.size();
+  BulkCopy copy = *which;
+  under_way.erase(which);
+  if (has_ended(copy.rank)) stop("runs last, and a bulk copy lands in a block that has ended");
+  for (std::ptrdiff_t i = 0; i < copy.count(); ++i) {
+    const bf16 x = element(copy.from, copy.row + i / box_columns, copy.column + i % box_columns);
+    land_bulk(*copy.to, static_cast<std::ptrdiff_t>(swizzled(static_cast<unsigned>(copy.at + i) * 2) / 2), x);
   }
-  return !landing.empty();
+  copy.phase = copy.barrier->ended;
+  copy.barrier->bytes -= static_cast<std::int64_t>(copy.bytes());
+  landed.push_back(copy);
+  end_phase_if_whole(*copy.barrier);
+  return true;
 }
 
 void stop_at_mbarrier() {

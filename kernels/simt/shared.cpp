@@ -6,6 +6,7 @@
 #include <map>
 
 #include "kernels/core/dtype.h"
+#include "kernels/simt/mbarrier.h"
 #include "kernels/simt/state.h"
 
 namespace kernels::simt {
@@ -80,14 +81,17 @@ SharedArray& find(std::map<int, SharedArray>& arrays, const char* type, std::siz
               ": no barrier is between them");
 }
 
+std::string copier(const SharedElement& e) {
+  return e.writer == SharedElement::bulk_copy ? "a bulk copy" : "cp.async of thread " + std::to_string(e.writer);
+}
+
 SharedElement& element(SharedArray& array, std::ptrdiff_t at, Place place, const char* what) {
   if (static_cast<std::size_t>(at) >= array.count) stop_at(what, array, at, place, ": past its end");
   if (!array.gone.empty()) stop_at(what, array, at, place, ", whose memory is " + array.gone);
   SharedElement& e = array.elements[static_cast<std::size_t>(at)];
   if (e.in_flight)
     stop_at(what, array, at, place,
-            ", which cp.async of thread " + std::to_string(e.writer) + " at line " + std::to_string(e.written_at) +
-                " fills: it has not been waited for");
+            ", which " + copier(e) + " at line " + std::to_string(e.written_at) + " fills: it has not been waited for");
   return e;
 }
 
@@ -131,6 +135,8 @@ void check_read(SharedArray& array, std::ptrdiff_t at, Place place) {
   SharedElement& e = element(array, at, place, "reads");
   if (e.writer == SharedElement::nobody) stop_at("reads", array, at, place, ", which nobody has written");
   if (written_elsewhere(e)) stop_at_race("reads", array, at, place, e.writer, "writes", e.written_at);
+  if (e.writer == SharedElement::bulk_copy)
+    require_waited_for(static_cast<std::size_t>(at) * array.element_bytes, array.element_bytes, place);
 
   const Moment present = now();
   const auto warp = static_cast<std::uint16_t>(threadIdx.x / warp_lanes);
@@ -208,13 +214,14 @@ void wait_async(unsigned groups_left, Place place) {
 
 void expect_bulk(SharedArray& array, std::ptrdiff_t at, Place place) {
   check_write(array, at, place);
-  array.elements[static_cast<std::size_t>(at)].in_flight = true;
+  SharedElement& e = array.elements[static_cast<std::size_t>(at)];
+  e.writer = SharedElement::bulk_copy;
+  e.in_flight = true;
 }
 
 void land_bulk(SharedArray& array, std::ptrdiff_t at, bf16 value) {
   SharedElement& e = array.elements[static_cast<std::size_t>(at)];
   e.in_flight = false;
-  e.writer = SharedElement::bulk_copy;
   std::memcpy(array.bytes.data() + static_cast<std::size_t>(at) * sizeof(bf16), &value, sizeof(bf16));
 }
 
@@ -253,11 +260,10 @@ const char* peek(int id, long at) {
     std::snprintf(value, sizeof value, "%llu", static_cast<unsigned long long>(whole));
   }
   const SharedElement& e = array.elements[i];
-  text = e.writer == SharedElement::nobody ? std::string("not written yet")
-         : e.writer == SharedElement::bulk_copy
-             ? std::string(value) + ", of a bulk copy of line " + std::to_string(e.written_at)
-             : std::string(value) + (e.in_flight ? ", cp.async of thread " : ", written by thread ") +
-                   std::to_string(e.writer) + " at line " + std::to_string(e.written_at);
+  if (e.writer == SharedElement::nobody) return (text = "not written yet").c_str();
+  const std::string who =
+      e.in_flight || e.writer == SharedElement::bulk_copy ? copier(e) : "written by thread " + std::to_string(e.writer);
+  text = std::string(value) + ", " + who + " at line " + std::to_string(e.written_at);
   return text.c_str();
 }
 

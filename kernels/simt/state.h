@@ -80,6 +80,9 @@ inline unsigned unordered(unsigned warp, unsigned lanes, const Moment& then) {
   return left;
 }
 
+/// Of the order that the seed decides: 0 for seed 0.
+std::uint32_t draw();
+
 /// Ends the turn of the thread that runs, until somebody makes it ready.
 void wait(State state, Place place);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/simt/mbarrier.h"
 #include "kernels/simt/state.h"
 
 namespace kernels::simt {
@@ -13,7 +14,8 @@ constexpr unsigned M = 64, N = 128, K = 16, warpgroup_threads = 128;
 /// What a thread has asked for and not waited for. The last group is not committed yet.
 struct Products {
   std::vector<std::vector<WarpgroupProduct>> groups{{}};
-  bool fenced = false;  // since the last wait
+  std::size_t made = 0;  // of these, the first
+  bool fenced = false;   // since the last wait
 };
 
 std::vector<Products> products;  // one a thread
@@ -35,12 +37,12 @@ struct Tile {
                            : start + i / 8 * stride + i % 8 * swizzle_bytes + k * 2);
   }
   /// Whole tiles of 8 rows.
-  unsigned end(unsigned rows) const {
-    return start / swizzle_tile * swizzle_tile + swizzle_tile +
-           (k_down ? (rows - 1) / 64 * leading + stride : (rows / 8 - 1) * stride);
+  std::size_t first_byte() const { return start / swizzle_tile * swizzle_tile; }
+  std::size_t bytes(unsigned rows) const {
+    return swizzle_tile + (k_down ? (rows - 1) / 64 * leading + stride : (rows / 8 - 1) * stride);
   }
-  bool overlaps(std::size_t first, std::size_t bytes, unsigned rows) const {
-    return first < end(rows) && start / swizzle_tile * swizzle_tile < first + bytes;
+  bool overlaps(std::size_t first, std::size_t size, unsigned rows) const {
+    return first < first_byte() + bytes(rows) && first_byte() < first + size;
   }
 };
 
@@ -100,13 +102,24 @@ void make_all(unsigned first, unsigned groups_left, Place place) {
     }
     if (!same) stop("waits for other products than thread " + std::to_string(t), place);
   }
-  while (products[first].groups.size() > groups_left + 1) {
-    for (std::size_t i = 0; i < lead.front().size(); ++i) {
+  const std::size_t count = lead.size() > groups_left + 1 ? lead.size() - groups_left - 1 : 0;
+  for (std::size_t g = 0; g < count; ++g) {
+    for (std::size_t i = 0; i < lead[g].size(); ++i) {
       std::vector<const WarpgroupProduct*> all;
-      for (unsigned t = first; t < first + warpgroup_threads; ++t) all.push_back(&products[t].groups.front()[i]);
+      for (unsigned t = first; t < first + warpgroup_threads; ++t) all.push_back(&products[t].groups[g][i]);
       make(all);
     }
-    for (unsigned t = first; t < first + warpgroup_threads; ++t) products[t].groups.erase(products[t].groups.begin());
+  }
+  for (unsigned t = first; t < first + warpgroup_threads; ++t) products[t].made = count;
+}
+
+/// For a warp its products are over when a lane of it goes on behind its wait, not before.
+void drop_made() {
+  const unsigned first = running - threadIdx.x % warp_lanes;
+  for (unsigned t = first; t < first + warp_lanes; ++t) {
+    Products& of_lane = products[t];
+    of_lane.groups.erase(of_lane.groups.begin(), of_lane.groups.begin() + static_cast<std::ptrdiff_t>(of_lane.made));
+    of_lane.made = 0;
   }
 }
 
@@ -119,8 +132,11 @@ void ask_for_product(const WarpgroupProduct& product) {
   if (!mine.fenced) stop("multiplies without a wgmma.fence since it last waited", product.place);
   if (!swizzle_is_128_bytes(product.a) || !swizzle_is_128_bytes(product.b))
     stop("multiplies a tile that is not swizzled by 128 bytes", product.place);
-  if (!aligned(Tile(product.a, product.k_down_a)) || !aligned(Tile(product.b, product.k_down_b)))
+  const Tile a(product.a, product.k_down_a), b(product.b, product.k_down_b);
+  if (!aligned(a) || !aligned(b))
     stop("multiplies a tile whose 8 rows do not start at a multiple of 1024 bytes", product.place);
+  require_waited_for(a.first_byte(), a.bytes(M), product.place);
+  require_waited_for(b.first_byte(), b.bytes(N), product.place);
   mine.groups.back().push_back(product);
 }
 
@@ -131,7 +147,10 @@ void wait_for_products(unsigned groups_left, Place place) {
   if (threadIdx.x / warpgroup_threads >= launch->grid.threads / warpgroup_threads)
     stop("is in no whole warpgroup", place);
   products[running].fenced = false;
-  if (++arrived[first] < warpgroup_threads) return wait(State::in_warpgroup, place);
+  if (++arrived[first] < warpgroup_threads) {
+    wait(State::in_warpgroup, place);
+    return drop_made();
+  }
   arrived[first] = 0;
   for (unsigned t = first; t < first + warpgroup_threads; ++t) {
     if (t != running && threads[t]->place != place)
@@ -141,6 +160,7 @@ void wait_for_products(unsigned groups_left, Place place) {
     threads[t]->state = State::ready;
   }
   make_all(first, groups_left, place);
+  drop_made();
 }
 
 void require_not_multiplied(unsigned rank, std::size_t first, std::size_t bytes, Place place) {

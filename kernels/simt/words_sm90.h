@@ -1,6 +1,7 @@
 // The words of kernels/cuda/sm90.cuh for the host compiler: what nvcc_sm90.cuh is for nvcc.
 #pragma once
 
+#include "kernels/core/check.h"
 #include "kernels/simt/mbarrier.h"
 #include "kernels/simt/wgmma.h"
 #include "kernels/simt/words.h"
@@ -30,7 +31,7 @@ inline void mbarrier_init(Mbarrier* b, unsigned arrivals, const char* file = __b
                           int line = __builtin_LINE()) {
   init(*b, arrivals, {file, line});
 }
-inline void mbarrier_init_fence() {}
+inline void mbarrier_init_fence() { fence_inits(); }
 inline void cluster_barrier(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   cluster_barrier(Place{file, line});
 }
@@ -51,6 +52,7 @@ inline void mbarrier_wait(Mbarrier* b, unsigned parity, const char* file = __bui
 }
 
 inline TensorMap tensor_map(const View& v, int box_rows) {
+  if (!bulk_copies(v) || box_rows > 256) throw Error("no tensor map of this matrix", "simt");
   return {.data = v.as<bf16>(), .stride = v.row_stride, .rows = v.rows(), .columns = v.cols(), .box_rows = box_rows};
 }
 inline void bulk_copy(Shared<bf16> to, const TensorMap& from, int row, int column, Mbarrier* b,

@@ -136,6 +136,43 @@ TEST_CASE("matmul=mma on a GPU takes the large tile and parts of K, as on a GPU 
   }
 }
 
+TEST_CASE("matmul=wgmma on a GPU has rings of two to six stages, and clusters that take several pairs of tiles") {
+  struct Shape {
+    int multiprocessors;
+    std::size_t kib;
+    const char* dims;
+  };
+  for (Device device : devices()) {
+    if (device.kind == DeviceKind::cpu || (device.kind == DeviceKind::cuda && device.capability != 90)) continue;
+    for (const Shape& shape : {Shape{4, 227, "M=304 N=264 K=400"},           // 6 stages; 2 clusters with 3 pairs each
+                               Shape{2, 227, "M=264 N=264 K=40 GELU=1"},     // one step a tile; 1 cluster, 6 pairs
+                               Shape{4, 65, "M=136 N=648 K=136"},            // 2 stages; 3 pairs and 3
+                               Shape{6, 130, "M=136 N=904 K=72 GELU=1"}}) {  // 4 stages; 3 clusters with 8 pairs
+      device.multiprocessors = shape.multiprocessors;
+      device.shared_memory = shape.kib << 10;
+      test::RowReport report;
+      for (const MatMul& args : Case<MatMul>::make(Dims(shape.dims), DType::bf16)) {
+        test::Expected<MatMul> expected(args);
+        INFO(describe(MatMul::kernel, fields_of(args)) << " on " << device.name);
+        test::check_row(device, args, choose(device, args, "wgmma"), 0, expected, report);
+      }
+      CHECK(report.ran);
+    }
+  }
+}
+
+TEST_CASE("matmul=wgmma refuses what its copies cannot take, and other GPUs") {
+  if (!with_cuda && !with_simt) return;
+  MatMul args = Case<MatMul>::make(Dims("M=64 N=64 K=64"), DType::bf16)[0];
+  const Device h100 = find_device("h100-80");
+  if (!with_cuda || with_sm90a) CHECK_NOTHROW(choose(h100, args, "wgmma"));
+  CHECK_THROWS_WITH(choose(find_device("a100-80"), args, "wgmma"), ContainsSubstring("compute capability 9.0 alone"));
+  args.a.row_stride = 68;
+  CHECK_THROWS_WITH(choose(h100, args, "wgmma"), ContainsSubstring("multiples of 16 bytes"));
+  CHECK_THROWS_WITH(choose(h100, Case<MatMul>::make(Dims("M=64 N=64 K=64"), DType::f32)[0], "wgmma"),
+                    ContainsSubstring("bf16 only"));
+}
+
 #ifdef _OPENMP
 TEST_CASE("every matmul row gives the same bits on any number of threads") {
   const int threads = omp_get_max_threads();

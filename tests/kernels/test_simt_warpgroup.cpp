@@ -40,6 +40,7 @@ struct Whole {
 enum class Fault {
   none,
   no_wait,
+  one_does_not_wait,
   too_few_bytes,
   too_many_bytes,
   no_fence,
@@ -54,6 +55,7 @@ enum class Fault {
   not_swizzled,
   by_a_thread,
   no_init,
+  no_fence_behind_init,
   no_barrier,
   too_many_arrivals,
   ends_early
@@ -66,7 +68,7 @@ __global__ void product_kernel(TensorMap a, TensorMap b, float* c) {
   Mbarrier* full = mbarriers<1, 0>();
   if (threadIdx.x == 0) {
     if (How != Fault::no_init) mbarrier_init(full, 1);
-    mbarrier_init_fence();
+    if (How != Fault::no_fence_behind_init) mbarrier_init_fence();
   }
   if (How == Fault::by_a_thread && threadIdx.x == 1) memory[0] = bf16(1.0f);
   if (How != Fault::no_barrier) __syncthreads();
@@ -81,7 +83,7 @@ __global__ void product_kernel(TensorMap a, TensorMap b, float* c) {
     bulk_copy(memory + 2 * half_tile, b, b_down ? 0 : 64, b_down ? 64 : 0, full);
   }
   if (threadIdx.x < 128 || How == Fault::ends_early) return;
-  if (How != Fault::no_wait) mbarrier_wait(full, 0);
+  if (How != Fault::no_wait && !(How == Fault::one_does_not_wait && threadIdx.x == 150)) mbarrier_wait(full, 0);
 
   Accumulators sums[1];
   const unsigned start = shared_address(memory) + (How == Fault::unaligned_tile ? 128 : 0);
@@ -147,8 +149,9 @@ std::string stops() {
 
 TEST_CASE("simt: tiles that have not come, or not as they should") {
   const std::string place = "(test_simt_warpgroup.cpp:", element = " of the shared array bf16 [12288], dynamic, which ";
-  CHECK(lacks(stops<Fault::no_wait>(), {" multiplies element ", element, "fills: it has not been waited for", place}) ==
-        "");
+  const std::string brings = "uses what a bulk copy brings, and has not waited for that";
+  CHECK(lacks(stops<Fault::no_wait>(), {brings, place}) == "");
+  CHECK(lacks(stops<Fault::one_does_not_wait>(), {"thread 150 ", brings, place}) == "");
   CHECK(lacks(stops<Fault::by_a_thread>(), {" multiplies element ", element, "thread 1 writes at line ",
                                             ": wgmma sees what bulk copies bring"}) == "");
   CHECK(lacks(stops<Fault::unaligned_copy>(),
@@ -164,6 +167,8 @@ TEST_CASE("simt: tiles that have not come, or not as they should") {
 TEST_CASE("simt: mbarriers that are not made, or never end") {
   const std::string place = "(test_simt_warpgroup.cpp:";
   CHECK(lacks(stops<Fault::no_init>(), {"uses an mbarrier that nobody has initialised", place}) == "");
+  CHECK(lacks(stops<Fault::no_fence_behind_init>(),
+              {"uses an mbarrier that was initialised without a fence behind", place}) == "");
   CHECK(lacks(stops<Fault::no_barrier>(), {"uses an mbarrier that "}) == "");  // nobody, or thread 0, as the order is
   CHECK(lacks(stops<Fault::too_few_bytes>(),
               {"waits at an mbarrier for 0 arrivals and -128 bytes that do not come", place}) == "");
