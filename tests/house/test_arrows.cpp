@@ -95,12 +95,13 @@ std::string include_fault(const std::string& path, const std::string& header, bo
 }
 
 std::string code_fault(const std::string& path, const std::string& code) {
-  if (path == "kernels/cuda/nvcc.cuh") return "";
-  if (code.find("<<<") != std::string::npos) return "kernels start through run_kernel of kernels/cuda/nvcc.cuh";
+  if (path == "kernels/cuda/nvcc.cuh" || path == "kernels/cuda/nvcc_sm90.cuh") return "";  // the words themselves
+  if (code.find("<<<") != std::string::npos || code.find("cudaLaunchKernel") != std::string::npos)
+    return "kernels start through run_kernel of kernels/cuda/nvcc.cuh";
   if (code.find("__shared__") != std::string::npos) return "shared memory comes from shared() of kernels/cuda/nvcc.cuh";
   if (folder_of(path) == "kernels/cuda/" &&
       (code.find("asm volatile") != std::string::npos || code.find("asm(") != std::string::npos))
-    return "PTX stands in kernels/cuda/nvcc.cuh, beside its twin for the host in kernels/simt/words.h";
+    return "PTX stands in kernels/cuda/nvcc*.cuh, beside its twin for the host in kernels/simt/words*.h";
   return "";
 }
 
@@ -187,6 +188,7 @@ TEST_CASE("CUDA outside its room is seen") {
   CHECK(breaches("kernels/a.cpp", "#include \"kernels/cuda/nvcc.cuh\"\n").size() == 1);
   CHECK(breaches("kernels/core/device.cpp", "#include \"kernels/cuda/runtime.h\"\n").empty());
   CHECK(breaches("kernels/cuda/a.cu", "  kernel<<<1, 32>>>(p);\n").size() == 1);
+  CHECK(breaches("kernels/cuda/a.cu", "  cudaLaunchKernelEx(&launch, kernel, p);\n").size() == 1);
   CHECK(breaches("kernels/cuda/a.cu", "  print(\"http://x\"); kernel<<<1, 32>>>(p);\n").size() == 1);
   CHECK(breaches("kernels/cuda/a.cu", "  __shared__ float x[4];\n").size() == 1);
   CHECK(breaches("kernels/cuda/a.cu", "  asm volatile(\"bar.sync 0;\");\n").size() == 1);
