@@ -224,7 +224,8 @@ __device__ void store_out(const Product& p, int m, int n, const Accumulators (&s
   }
 }
 
-/// What the epilogue will read comes to L2 while the tile is multiplied. A thread asks for a row, two lines of bf16.
+/// What the epilogue will read comes to L2 while the tile waits and is multiplied. A thread asks for a row, two lines
+/// of bf16.
 __device__ inline void prefetch_tile(const Rows8& v, int m, int n, const Epilogue& e) {
   const int row = m + static_cast<int>(threadIdx.x) % warpgroup;
   if (!v.data || row >= e.M) return;
@@ -338,7 +339,8 @@ const char* refuses(const Device& device, const MatMul& s) {
   if (device.kind == DeviceKind::cuda && with_cuda && !with_sm90a) return "this build has no code for sm_90a";
   if (stages_in(device) < 2) return "two stages of 32 KiB exceed a block's shared memory";
   if (s.a.dtype != DType::bf16) return "this row has bf16 only";
-  if (!bulk_copies(s.a) || !bulk_copies(s.b)) return "bulk copies need rows that start at multiples of 16 bytes";
+  if (!fits_tensor_map(s.a) || !fits_tensor_map(s.b))
+    return "bulk copies need rows that start at multiples of 16 bytes";
   constexpr std::int64_t most = std::int64_t{1} << 30;
   return std::max({s.m(), s.n(), s.k()}) <= most ? nullptr : "a side of more than 2^30 elements";
 }

@@ -21,7 +21,7 @@
 
 namespace kernels::MAE_GPU {
 /// What a tensor map needs of a matrix of bf16.
-inline bool bulk_copies(const View& v) {
+inline bool fits_tensor_map(const View& v) {
   return v.row_stride % widest<bf16> == 0 && reinterpret_cast<std::size_t>(v.data) % 16 == 0;
 }
 }  // namespace kernels::MAE_GPU

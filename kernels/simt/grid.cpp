@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/core/check.h"
+#include "kernels/simt/bulk_copy.h"
 #include "kernels/simt/mbarrier.h"
 #include "kernels/simt/shared.h"
 #include "kernels/simt/state.h"
@@ -68,7 +69,7 @@ void require_one_barrier(unsigned first, unsigned count) {
     become(t);
     if (threads[t]->state == State::done)
       stop("has ended, and " + others + " wait at a barrier, at " + text_of(waits->place));
-    if (threads[t]->place != waits->place)
+    if (threads[t]->place != waits->place || threads[t]->state != waits->state)
       stop("is at another barrier than " + others + ", which wait at " + text_of(waits->place), threads[t]->place);
   }
 }
@@ -119,6 +120,7 @@ void run_cluster(unsigned first_block) {
   launch->cluster_barriers = 0;
   begin_shared(launch->grid.shared);
   begin_mbarriers();
+  begin_copies();
   begin_products();
   for (unsigned t = 0; t < count; ++t) {
     threads[t]->state = State::ready;
@@ -139,7 +141,7 @@ void run_cluster(unsigned first_block) {
     }
     if (!moved && !land_copy()) open_barriers();
   }
-  land_copy();  // which stops: everybody has ended
+  land_copy();  // stops if one is left: everybody has ended
   require_no_products();
 }
 

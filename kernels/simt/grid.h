@@ -1,9 +1,9 @@
 // simt: a CUDA grid on the CPU, one block after the other, each thread of a block a fiber. Blocks of one cluster run
 // together.
 //
-// A thread runs until it must wait (barrier, shuffle, vote) or ends; then the next one goes on. Order of blocks, and of
-// the threads in every round, is drawn from the seed (set_seed, or MAE_SIMT_SEED; 0 is the natural order), so that a
-// kernel that leans on an order gives other bits.
+// A thread runs until it must wait (barrier, shuffle, vote) or ends; then the next one goes on. Order of clusters, and
+// of all their threads in every round, is drawn from the seed (set_seed, or MAE_SIMT_SEED; 0 is the natural order), so
+// that a kernel that leans on an order gives other bits.
 //
 // What a GPU would leave undefined stops the launch with kernels::Error, which names kernel, row, block and thread:
 // barriers that not all threads of a block reach; shuffles, votes and products whose lanes disagree on mask or line, or

@@ -1,12 +1,9 @@
-// Barriers in shared memory and the bulk copies that report to them, on simt: the twins of mbarrier and of
-// cp.async.bulk.tensor. A copy lands as late as it can, alone, when no thread of its cluster can go on without one. Who
-// uses what it brings must have waited for the phase in which it landed.
+// Barriers in shared memory on simt: the twin of mbarrier.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/core/bf16.h"
 #include "kernels/simt/grid.h"
 
 namespace kernels::simt {
@@ -24,33 +21,24 @@ struct Mbarrier {
 
 /// The block's barriers of this id, made by the first thread that asks.
 Mbarrier* mbarrier_array(std::size_t count, int id);
+/// What another block of the cluster has in the place of b.
+Mbarrier& of_rank(Mbarrier& b, unsigned rank, Place place);
 
 void init(Mbarrier& b, unsigned arrivals, Place place);
 /// Of all that the thread has initialised.
 void fence_inits();
 void arrive(Mbarrier& b, std::int64_t bytes, Place place);
 void wait_for(Mbarrier& b, unsigned parity, Place place);
-/// What another block of the cluster has in the place of b.
-Mbarrier& of_rank(Mbarrier& b, unsigned rank, Place place);
 
-/// A matrix of bf16, and the tiles of 64 columns that are copied from it.
-struct TensorMap {
-  const bf16* data;
-  std::int64_t stride, rows, columns, box_rows;
-};
-
-/// To element `at` of dynamic shared memory, of each block whose rank is a bit of `ranks`, 0: of this one; reported to
-/// b there.
-void copy_bulk(std::ptrdiff_t at, const TensorMap& from, int row, int column, Mbarrier& b, unsigned ranks, Place place);
-
-/// Stops the thread that runs if a bulk copy brings some of these bytes of its block's dynamic shared memory, and it
-/// has not waited for that.
-void require_waited_for(std::size_t first, std::size_t bytes, Place place);
+/// Stops a thread that uses b before it is there for it.
+void require_made(const Mbarrier& b, Place place);
+/// So many of the bytes that a phase waits for have come.
+void land(Mbarrier& b, std::int64_t bytes);
+/// The thread that runs has waited for the end of that phase, the first being 0.
+bool has_waited(const Mbarrier& b, unsigned phase);
 
 // For grid.cpp.
 void begin_mbarriers();
-/// Lets one of the copies land that are under way, and says whether there was one.
-bool land_copy();
 [[noreturn]] void stop_at_mbarrier();
 
 }  // namespace kernels::simt

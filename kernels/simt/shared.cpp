@@ -6,7 +6,7 @@
 #include <map>
 
 #include "kernels/core/dtype.h"
-#include "kernels/simt/mbarrier.h"
+#include "kernels/core/matrix_descriptor.h"
 #include "kernels/simt/state.h"
 
 namespace kernels::simt {
@@ -95,6 +95,15 @@ SharedElement& element(SharedArray& array, std::ptrdiff_t at, Place place, const
   return e;
 }
 
+/// What a bulk copy has brought is there for those who have waited at its mbarrier.
+void require_waited(const SharedElement& e, const SharedArray& array, std::ptrdiff_t at, Place place,
+                    const char* what) {
+  if (e.writer == SharedElement::bulk_copy && !has_waited(*e.barrier, e.phase))
+    stop_at(what, array, at, place,
+            ", which a bulk copy at line " + std::to_string(e.written_at) +
+                " brings: this thread has not waited at its mbarrier");
+}
+
 bool written_elsewhere(const SharedElement& e) {
   return e.writer < SharedElement::bulk_copy &&
          unordered(e.writer / warp_lanes, 1u << e.writer % warp_lanes, e.written);
@@ -135,8 +144,7 @@ void check_read(SharedArray& array, std::ptrdiff_t at, Place place) {
   SharedElement& e = element(array, at, place, "reads");
   if (e.writer == SharedElement::nobody) stop_at("reads", array, at, place, ", which nobody has written");
   if (written_elsewhere(e)) stop_at_race("reads", array, at, place, e.writer, "writes", e.written_at);
-  if (e.writer == SharedElement::bulk_copy)
-    require_waited_for(static_cast<std::size_t>(at) * array.element_bytes, array.element_bytes, place);
+  require_waited(e, array, at, place, "reads");
 
   const Moment present = now();
   const auto warp = static_cast<std::uint16_t>(threadIdx.x / warp_lanes);
@@ -153,21 +161,40 @@ void check_read(SharedArray& array, std::ptrdiff_t at, Place place) {
   e.read_at = static_cast<std::uint16_t>(place.line);
 }
 
-void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
-  SharedElement& e = element(array, at, place, "writes");
-  if (written_elsewhere(e)) stop_at_race("writes", array, at, place, e.writer, "writes too", e.written_at);
+namespace {
 
-  const Moment present = now();
-  forget_readers(e, present);
+/// Stops a write that is not in order with others of the same block.
+void require_order(SharedElement& e, SharedArray& array, std::ptrdiff_t at, Place place) {
+  if (written_elsewhere(e)) stop_at_race("writes", array, at, place, e.writer, "writes too", e.written_at);
+  forget_readers(e, now());
   if (const unsigned lanes = unordered(e.warp, e.lanes, e.read))
     stop_at_race("writes", array, at, place, reader(e, lanes), "reads", e.read_at);
   if (e.other != SharedElement::nobody && e.other / warp_lanes != threadIdx.x / warp_lanes)
     stop_at_race("writes", array, at, place, e.other, "reads", e.other_at);
+}
+
+void require_no_product(const SharedElement& e, SharedArray& array, std::ptrdiff_t at, Place place) {
+  if (e.products == 0) return;
+  stop_at("writes", array, at, place,
+          ", which a product at line " + std::to_string(e.multiplied_at) + " reads: it has not been waited for");
+}
+
+void set_writer(SharedElement& e, std::uint16_t writer, Place place) {
   e.lanes = 0;
   e.other = SharedElement::nobody;
-  e.writer = static_cast<std::uint16_t>(threadIdx.x);
-  e.written = present;
+  e.writer = writer;
+  e.written = now();
   e.written_at = static_cast<std::uint16_t>(place.line);
+}
+
+}  // namespace
+
+void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
+  SharedElement& e = element(array, at, place, "writes");
+  require_waited(e, array, at, place, "writes");
+  require_no_product(e, array, at, place);
+  require_order(e, array, at, place);
+  set_writer(e, static_cast<std::uint16_t>(threadIdx.x), place);
 }
 
 SharedArray& dynamic_array_again(const char* type, std::size_t element_bytes, Place place) {
@@ -212,30 +239,44 @@ void wait_async(unsigned groups_left, Place place) {
   }
 }
 
-void expect_bulk(SharedArray& array, std::ptrdiff_t at, Place place) {
-  check_write(array, at, place);
-  SharedElement& e = array.elements[static_cast<std::size_t>(at)];
-  e.writer = SharedElement::bulk_copy;
+void expect_bulk(SharedArray& array, std::ptrdiff_t at, bool own, Place place) {
+  SharedElement& e = element(array, at, place, "writes");
+  require_no_product(e, array, at, place);
+  if (own) require_order(e, array, at, place);
+  set_writer(e, SharedElement::bulk_copy, place);
   e.in_flight = true;
 }
 
-void land_bulk(SharedArray& array, std::ptrdiff_t at, bf16 value) {
-  SharedElement& e = array.elements[static_cast<std::size_t>(at)];
+void land_bulk(SharedArray& array, std::size_t at, bf16 value, const Mbarrier& b) {
+  SharedElement& e = array.elements[at];
   e.in_flight = false;
-  std::memcpy(array.bytes.data() + static_cast<std::size_t>(at) * sizeof(bf16), &value, sizeof(bf16));
+  e.barrier = &b;
+  e.phase = b.ended;
+  std::memcpy(array.bytes.data() + at * sizeof(bf16), &value, sizeof(bf16));
 }
 
-bf16 read_landed(SharedArray& array, std::ptrdiff_t at, Place place) {
-  const SharedElement& e = element(array, at, place, "multiplies");
-  if (e.writer == SharedElement::nobody) stop_at("multiplies", array, at, place, ", which nobody has written");
+void begin_product(SharedArray& array, std::size_t at, Place place) {
+  const auto first = static_cast<std::ptrdiff_t>(at);
+  element(array, first + std::ptrdiff_t{swizzle_tile / sizeof(bf16)} - 1, place, "multiplies");
+  SharedElement& e = element(array, first, place, "multiplies");
+  if (e.writer == SharedElement::nobody) stop_at("multiplies", array, first, place, ", which nobody has written");
+  require_waited(e, array, first, place, "multiplies");
+  ++e.products;
+  e.multiplied_at = static_cast<std::uint16_t>(place.line);
+}
+
+bf16 read_product(SharedArray& array, std::size_t at, Place place) {
+  const SharedElement& e = array.elements[at];
   if (e.writer != SharedElement::bulk_copy)
-    stop_at("multiplies", array, at, place,
+    stop_at("multiplies", array, static_cast<std::ptrdiff_t>(at), place,
             ", which thread " + std::to_string(e.writer) + " writes at line " + std::to_string(e.written_at) +
                 ": wgmma sees what bulk copies bring");
   bf16 value;
-  std::memcpy(&value, array.bytes.data() + static_cast<std::size_t>(at) * sizeof(bf16), sizeof(bf16));
+  std::memcpy(&value, array.bytes.data() + at * sizeof(bf16), sizeof(bf16));
   return value;
 }
+
+void end_product(SharedArray& array, std::size_t at) { --array.elements[at].products; }
 
 const char* peek(int id, long at) {
   static std::string text;

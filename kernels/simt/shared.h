@@ -2,8 +2,9 @@
 // by name:
 //     an access past the array; a read of what nobody has written; two threads at one element, one of them writing,
 //     without a barrier (or, within a warp, a __syncwarp of both) between them; a read of, or a write to, what cp.async
-//     has been told to fill but has not been waited for; a use of the dynamic array as what it was, when another thread
-//     uses it again as another type.
+//     or a bulk copy has been told to fill, by a thread that has not waited for it; a write to what a product of a
+//     warpgroup still reads; a use of the dynamic array as what it was, when another thread uses it again as another
+//     type.
 //
 // Kernels hold arrays with `auto`, because on a GPU Shared<T> is a plain T*. Elements are read into variables of a
 // named type: `float x = array[i]`; with `auto` this would not be a value, and does not compile.
@@ -18,6 +19,7 @@
 
 #include "kernels/core/bf16.h"
 #include "kernels/simt/grid.h"
+#include "kernels/simt/mbarrier.h"
 
 namespace kernels::simt {
 
@@ -26,7 +28,7 @@ namespace kernels::simt {
 /// read between __syncwarps of less than a warp share one moment, the earliest of theirs.
 struct SharedElement {
   static constexpr std::uint16_t nobody = 0xffff;
-  static constexpr std::uint16_t bulk_copy = 0xfffe;  // as a writer: a copy that has landed, and was waited for
+  static constexpr std::uint16_t bulk_copy = 0xfffe;  // as a writer
   std::uint16_t writer = nobody;                      // the last one
   std::uint16_t other = nobody;                       // a reader since then, of another warp than:
   std::uint16_t warp = 0;
@@ -34,6 +36,10 @@ struct SharedElement {
   std::uint16_t written_at = 0, other_at = 0, read_at = 0;  // lines
   std::uint32_t lanes = 0;                                  // readers since then, of this warp
   Moment written, read;
+  const Mbarrier* barrier = nullptr;  // of a bulk copy that has landed: what it reports to, and in which phase it did
+  unsigned phase = 0;
+  std::uint32_t products = 0;       // of warpgroups, which will still read: of each, one a thread
+  std::uint16_t multiplied_at = 0;  // the line of one
 };
 
 struct SharedArray {
@@ -118,10 +124,16 @@ void copy_async16(SharedArray& array, std::ptrdiff_t at, const void* from, std::
 void commit_async();
 void wait_async(unsigned groups_left, Place place);
 
-/// An element that a bulk copy fills, from when it is asked for until it has landed.
-void expect_bulk(SharedArray& array, std::ptrdiff_t at, Place place);
-void land_bulk(SharedArray& array, std::ptrdiff_t at, bf16 value);
-/// For wgmma, which sees without a further fence only what bulk copies have brought.
-bf16 read_landed(SharedArray& array, std::ptrdiff_t at, Place place);
+/// An element that a bulk copy fills, from when it is asked for until it has landed. Who uses it then must have waited
+/// for the phase of the barrier in which it landed. `own`: of the block of the thread that copies; in what others of
+/// its cluster do to their memory, no order with that thread is looked for.
+void expect_bulk(SharedArray& array, std::ptrdiff_t at, bool own, Place place);
+void land_bulk(SharedArray& array, std::size_t at, bf16 value, const Mbarrier& b);
+
+/// The first of 1024 bytes that a product of a warpgroup will read, from when it is asked for until it has been waited
+/// for. wgmma sees, without a further fence, only what bulk copies have brought, which is never less than this.
+void begin_product(SharedArray& array, std::size_t at, Place place);
+void end_product(SharedArray& array, std::size_t at);
+bf16 read_product(SharedArray& array, std::size_t at, Place place);
 
 }  // namespace kernels::simt

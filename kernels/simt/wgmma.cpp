@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/simt/mbarrier.h"
 #include "kernels/simt/state.h"
 
 namespace kernels::simt {
@@ -36,13 +35,14 @@ struct Tile {
     return swizzled(k_down ? start + i / 64 * leading + i % 64 * 2 + k / 8 * stride + k % 8 * swizzle_bytes
                            : start + i / 8 * stride + i % 8 * swizzle_bytes + k * 2);
   }
-  /// Whole tiles of 8 rows.
-  std::size_t first_byte() const { return start / swizzle_tile * swizzle_tile; }
-  std::size_t bytes(unsigned rows) const {
-    return swizzle_tile + (k_down ? (rows - 1) / 64 * leading + stride : (rows / 8 - 1) * stride);
-  }
-  bool overlaps(std::size_t first, std::size_t size, unsigned rows) const {
-    return first < first_byte() + bytes(rows) && first_byte() < first + size;
+  /// For the first element of each 8 rows, which a bulk copy brings whole.
+  template <class F>
+  void for_each_8_rows(unsigned rows, F f) const {
+    for (unsigned i = 0; i < rows; i += k_down ? 64 : 8) {
+      for (unsigned k = 0; k < (k_down ? K : 1); k += 8)
+        f((k_down ? start + i / 64 * leading + k / 8 * stride : start + i / 8 * stride) / swizzle_tile * swizzle_tile /
+          sizeof(bf16));
+    }
   }
 };
 
@@ -55,11 +55,13 @@ bool aligned(const Tile& tile) {
          (tile.k_down ? within == 0 && tile.leading % swizzle_tile == 0 : within < swizzle_bytes);
 }
 
+SharedArray& memory() { return dynamic_array("bf16", sizeof(bf16)); }
+
 template <unsigned rows>
 void read(const Tile& tile, float (&to)[rows][K], Place place) {
-  SharedArray& memory = dynamic_array("bf16", sizeof(bf16));
+  SharedArray& from = memory();
   for (unsigned i = 0; i < rows; ++i) {
-    for (unsigned k = 0; k < K; ++k) to[i][k] = read_landed(memory, tile.byte(i, k) / sizeof(bf16), place);
+    for (unsigned k = 0; k < K; ++k) to[i][k] = read_product(from, tile.byte(i, k) / sizeof(bf16), place);
   }
 }
 
@@ -113,13 +115,22 @@ void make_all(unsigned first, unsigned groups_left, Place place) {
   for (unsigned t = first; t < first + warpgroup_threads; ++t) products[t].made = count;
 }
 
+template <class F>
+void for_each_8_rows(const WarpgroupProduct& p, F f) {
+  Tile(p.a, p.k_down_a).for_each_8_rows(M, f);
+  Tile(p.b, p.k_down_b).for_each_8_rows(N, f);
+}
+
 /// For a warp its products are over when a lane of it goes on behind its wait, not before.
 void drop_made() {
   const unsigned first = running - threadIdx.x % warp_lanes;
   for (unsigned t = first; t < first + warp_lanes; ++t) {
     Products& of_lane = products[t];
-    of_lane.groups.erase(of_lane.groups.begin(), of_lane.groups.begin() + static_cast<std::ptrdiff_t>(of_lane.made));
-    of_lane.made = 0;
+    for (; of_lane.made > 0; --of_lane.made) {
+      for (const WarpgroupProduct& p : of_lane.groups.front())
+        for_each_8_rows(p, [&](std::size_t at) { end_product(memory(), at); });
+      of_lane.groups.erase(of_lane.groups.begin());
+    }
   }
 }
 
@@ -135,8 +146,7 @@ void ask_for_product(const WarpgroupProduct& product) {
   const Tile a(product.a, product.k_down_a), b(product.b, product.k_down_b);
   if (!aligned(a) || !aligned(b))
     stop("multiplies a tile whose 8 rows do not start at a multiple of 1024 bytes", product.place);
-  require_waited_for(a.first_byte(), a.bytes(M), product.place);
-  require_waited_for(b.first_byte(), b.bytes(N), product.place);
+  for_each_8_rows(product, [&](std::size_t at) { begin_product(memory(), at, product.place); });
   mine.groups.back().push_back(product);
 }
 
@@ -161,18 +171,6 @@ void wait_for_products(unsigned groups_left, Place place) {
   }
   make_all(first, groups_left, place);
   drop_made();
-}
-
-void require_not_multiplied(unsigned rank, std::size_t first, std::size_t bytes, Place place) {
-  for (unsigned t = 0; t < launch->grid.threads; ++t) {
-    for (const auto& group : products[rank * launch->grid.threads + t].groups) {
-      for (const WarpgroupProduct& p : group) {
-        if (Tile(p.a, p.k_down_a).overlaps(first, bytes, M) || Tile(p.b, p.k_down_b).overlaps(first, bytes, N))
-          stop("copies over a tile that a product at " + text_of(p.place) + " reads: it has not been waited for",
-               place);
-      }
-    }
-  }
 }
 
 void begin_products() {

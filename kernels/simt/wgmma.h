@@ -26,10 +26,6 @@ void commit_products();
 /// All 128 threads meet.
 void wait_for_products(unsigned groups_left, Place place);
 
-/// Stops the thread that runs if a product is still to be made of one of these bytes of a block's dynamic shared
-/// memory.
-void require_not_multiplied(unsigned rank, std::size_t first, std::size_t bytes, Place place);
-
 // For grid.cpp.
 void begin_products();
 void require_no_products();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/core/check.h"
+#include "kernels/simt/bulk_copy.h"
 #include "kernels/simt/mbarrier.h"
 #include "kernels/simt/wgmma.h"
 #include "kernels/simt/words.h"
@@ -25,6 +26,7 @@ Shared<T> dynamic_tiles() {
 
 template <int Count, int Id>
 Mbarrier* mbarriers() {
+  shared_array("mbarrier", sizeof(std::uint64_t), Count, Id);  // takes its room
   return mbarrier_array(Count, Id);
 }
 inline void mbarrier_init(Mbarrier* b, unsigned arrivals, const char* file = __builtin_FILE(),
@@ -52,7 +54,7 @@ inline void mbarrier_wait(Mbarrier* b, unsigned parity, const char* file = __bui
 }
 
 inline TensorMap tensor_map(const View& v, int box_rows) {
-  if (!bulk_copies(v) || box_rows > 256) throw Error("no tensor map of this matrix", "simt");
+  if (!fits_tensor_map(v) || box_rows > 256) throw Error("no tensor map of this matrix", "simt");
   return {.data = v.as<bf16>(), .stride = v.row_stride, .rows = v.rows(), .columns = v.cols(), .box_rows = box_rows};
 }
 inline void bulk_copy(Shared<bf16> to, const TensorMap& from, int row, int column, Mbarrier* b,

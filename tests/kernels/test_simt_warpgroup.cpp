@@ -10,6 +10,7 @@ namespace {
 
 using test::lacks;
 using test::planted_in_orders;
+using test::stopped;
 using test::stopped_in_orders;
 
 constexpr int M = 64, N = 128, K = 64;          // what the kernel multiplies
@@ -70,20 +71,19 @@ __global__ void product_kernel(TensorMap a, TensorMap b, float* c) {
     if (How != Fault::no_init) mbarrier_init(full, 1);
     if (How != Fault::no_fence_behind_init) mbarrier_init_fence();
   }
-  if (How == Fault::by_a_thread && threadIdx.x == 1) memory[0] = bf16(1.0f);
   if (How != Fault::no_barrier) __syncthreads();
   if (threadIdx.x == 0) {
-    mbarrier_expect(full, How == Fault::too_few_bytes    ? all_bytes - 128
-                          : How == Fault::too_many_bytes ? all_bytes + 128
-                          : How == Fault::by_a_thread    ? all_bytes - half_bytes
-                                                         : all_bytes);
+    const int more = How == Fault::too_few_bytes ? -128 : How == Fault::too_many_bytes ? 128 : 0;
+    mbarrier_expect(full, all_bytes + static_cast<unsigned>(more));
     if (How == Fault::too_many_arrivals) mbarrier_arrive(full);
-    if (How != Fault::by_a_thread) bulk_copy(memory + (How == Fault::unaligned_copy ? 64 : 0), a, 0, 0, full);
+    bulk_copy(memory + (How == Fault::unaligned_copy ? 64 : 0), a, 0, 0, full);
     bulk_copy(memory + half_tile, b, 0, 0, full);
     bulk_copy(memory + 2 * half_tile, b, b_down ? 0 : 64, b_down ? 64 : 0, full);
   }
   if (threadIdx.x < 128 || How == Fault::ends_early) return;
   if (How != Fault::no_wait && !(How == Fault::one_does_not_wait && threadIdx.x == 150)) mbarrier_wait(full, 0);
+  __syncwarp();  // behind others that have waited
+  if (How == Fault::by_a_thread && threadIdx.x == 131) memory[5] = bf16(1.0f);
 
   Accumulators sums[1];
   const unsigned start = shared_address(memory) + (How == Fault::unaligned_tile ? 128 : 0);
@@ -94,8 +94,7 @@ __global__ void product_kernel(TensorMap a, TensorMap b, float* c) {
   if (How != Fault::no_fence) wgmma_fence();
   for (unsigned k = 0; k < K / 16; ++k)
     wgmma<a_down, b_down>(sums[0], left + k * (a_down ? 2048 : 32), right + k * (b_down ? 2048 : 32), k > first);
-  if (How == Fault::no_commit) return;
-  wgmma_commit();
+  if (How != Fault::no_commit) wgmma_commit();
   if (How == Fault::copies_over && threadIdx.x == 255) bulk_copy(memory, a, 0, 0, full);
   if (How == Fault::half_a_warpgroup && threadIdx.x < 192) return;
   if (How == Fault::no_wait_for_products) return;
@@ -149,18 +148,19 @@ std::string stops() {
 
 TEST_CASE("simt: tiles that have not come, or not as they should") {
   const std::string place = "(test_simt_warpgroup.cpp:", element = " of the shared array bf16 [12288], dynamic, which ";
-  const std::string brings = "uses what a bulk copy brings, and has not waited for that";
-  CHECK(lacks(stops<Fault::no_wait>(), {brings, place}) == "");
-  CHECK(lacks(stops<Fault::one_does_not_wait>(), {"thread 150 ", brings, place}) == "");
-  CHECK(lacks(stops<Fault::by_a_thread>(), {" multiplies element ", element, "thread 1 writes at line ",
+  CHECK(lacks(stops<Fault::no_wait>(), {" multiplies element ", element, "a bulk copy at line ",
+                                        " fills: it has not been waited for", place}) == "");
+  CHECK(lacks(stops<Fault::one_does_not_wait>(), {"thread 150 multiplies element ", element, "a bulk copy at line ",
+                                                  " brings: this thread has not waited at its mbarrier", place}) == "");
+  CHECK(lacks(stops<Fault::by_a_thread>(), {" multiplies element ", element, "thread 131 writes at line ",
                                             ": wgmma sees what bulk copies bring"}) == "");
   CHECK(lacks(stops<Fault::unaligned_copy>(),
               {"copies a tile to an address that is not a multiple of 1024 bytes", place}) == "");
   CHECK(lacks(stops<Fault::unaligned_tile>(),
               {"multiplies a tile whose 8 rows do not start at a multiple of 1024 bytes", place}) == "");
   CHECK(lacks(stops<Fault::not_swizzled>(), {"multiplies a tile that is not swizzled by 128 bytes", place}) == "");
-  CHECK(lacks(stops<Fault::copies_over>(), {"copies over a tile that a product at test_simt_warpgroup.cpp:",
-                                            " reads: it has not been waited for", place}) == "");
+  CHECK(lacks(stops<Fault::copies_over>(),
+              {" writes element ", element, "a product at line ", " reads: it has not been waited for", place}) == "");
   CHECK(lacks(stops<Fault::ends_early>(), {"runs last, and a bulk copy lands in a block that has ended"}) == "");
 }
 
@@ -169,7 +169,8 @@ TEST_CASE("simt: mbarriers that are not made, or never end") {
   CHECK(lacks(stops<Fault::no_init>(), {"uses an mbarrier that nobody has initialised", place}) == "");
   CHECK(lacks(stops<Fault::no_fence_behind_init>(),
               {"uses an mbarrier that was initialised without a fence behind", place}) == "");
-  CHECK(lacks(stops<Fault::no_barrier>(), {"uses an mbarrier that "}) == "");  // nobody, or thread 0, as the order is
+  CHECK(lacks(stops<Fault::no_barrier>(),
+              {"uses an mbarrier that thread 0 initialises: no barrier is between them", place}) == "");
   CHECK(lacks(stops<Fault::too_few_bytes>(),
               {"waits at an mbarrier for 0 arrivals and -128 bytes that do not come", place}) == "");
   CHECK(lacks(stops<Fault::too_many_bytes>(),
@@ -187,6 +188,160 @@ TEST_CASE("simt: products that a warpgroup does not ask for together, or does no
               {"waits for products with 64 of the 128 threads of its warpgroup", place}) == "");
   CHECK(lacks(stops<Fault::another_product>(), {"waits for other products than thread ", place}) == "");
   CHECK(lacks(stops<Fault::another_line>(), {"waits for products elsewhere than thread ", place}) == "");
+}
+
+/// 64 threads read a tile that is copied twice.
+enum class Rounds { none, one_waits_for_the_first, one_does_not_wait, one_writes, copies_at_once, waits_for_another };
+
+template <Rounds How>
+__global__ void rounds_kernel(TensorMap from, float* out) {
+  auto memory = dynamic_tiles<bf16>();
+  Mbarrier* full = mbarriers<2, 0>();
+  const int t = static_cast<int>(threadIdx.x);
+  if (t == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_init(full + 1, 1);
+    mbarrier_init_fence();
+  }
+  __syncthreads();
+  const auto bring = [&](int row, unsigned to, Mbarrier* b) {
+    mbarrier_expect(b, half_bytes);
+    bulk_copy(memory + to, from, row, 0, b);
+  };
+  if (t == 0) bring(0, 0, full);
+  if (t == 0 && How == Rounds::copies_at_once) bring(64, 0, full + 1);
+  if (t == 0 && How == Rounds::waits_for_another) bring(64, half_tile, full + 1);
+  const auto read = [&](int at) {
+    const bf16 x = memory[at];
+    return static_cast<float>(x);
+  };
+  if (!(How == Rounds::one_does_not_wait && t == 5)) mbarrier_wait(full, 0);
+  out[t] = read(How == Rounds::waits_for_another ? half_tile : 0);
+  __syncthreads();
+  if (t == 0) bring(64, 0, full);
+  const bool waits = !(t == 5 && (How == Rounds::one_waits_for_the_first || How == Rounds::one_writes));
+  if (waits) mbarrier_wait(full, 1);
+  __syncthreads();
+  if (How == Rounds::one_writes && t == 5) memory[9] = bf16(1.0f);
+  out[64 + t] = read(0);
+}
+
+constexpr Grid one_tile{.blocks = 1, .threads = 64, .shared = 2 * half_bytes};
+
+template <Rounds How>
+std::string stops_in_rounds() {
+  const Whole from(128, K, 3);
+  std::vector<float> out(128);
+  return stopped_in_orders(one_tile, rounds_kernel<How>, from.map(), out.data());
+}
+
+TEST_CASE("simt: a thread waits for each phase in which something lands that it uses") {
+  const Whole from(128, K, 3);
+  std::vector<float> out(128);
+  planted_in_orders(one_tile, rounds_kernel<Rounds::none>, from.map(), out.data());
+  CHECK(out[63] == from.at(0, 0));
+  CHECK(out[127] == from.at(64, 0));
+  const std::string which = " of the shared array bf16 [8192], dynamic, which a bulk copy at line ";
+  const std::string brings = " brings: this thread has not waited at its mbarrier", place = "(test_simt_warpgroup.cpp:";
+  CHECK(lacks(stops_in_rounds<Rounds::one_waits_for_the_first>(), {"thread 5 reads element 0", which, brings, place}) ==
+        "");
+  CHECK(lacks(stops_in_rounds<Rounds::one_does_not_wait>(), {"thread 5 reads element 0", which, " fills: ", place}) ==
+        "");
+  CHECK(lacks(stops_in_rounds<Rounds::one_writes>(), {"thread 5 writes element 9", which, brings, place}) == "");
+  CHECK(lacks(stops_in_rounds<Rounds::copies_at_once>(), {"thread 0 writes element 0", which, " fills: ", place}) ==
+        "");
+  std::vector<float> unread(128);  // in the natural order the first copy lands first, and alone
+  CHECK(lacks(stopped(one_tile, rounds_kernel<Rounds::waits_for_another>, from.map(), unread.data()),
+              {"thread 0 reads element 4096", which, " fills: ", place}) == "");
+}
+
+/// One warpgroup multiplies two tiles of a, in a group each, and copies over one of them.
+enum class Groups { none, over_the_second, before_others_have_waited, second_round_without_fence };
+
+template <Groups How>
+__global__ void groups_kernel(TensorMap a, TensorMap b) {
+  auto memory = dynamic_tiles<bf16>();
+  Mbarrier* full = mbarriers<1, 0>();
+  if (threadIdx.x == 0) {
+    mbarrier_init(full, 1);
+    mbarrier_init_fence();
+    mbarrier_expect(full, 4 * half_bytes);
+    for (int i = 0; i < 4; ++i)
+      bulk_copy(memory + i * static_cast<int>(half_tile), i < 2 ? a : b, i < 2 ? 0 : (i - 2) * 64, 0, full);
+  }
+  __syncthreads();
+  mbarrier_wait(full, 0);
+  Accumulators sums[2];
+  const unsigned start = shared_address(memory);
+  const auto right = describe_swizzled(start + 2 * half_bytes, half_bytes, swizzle_tile);
+  wgmma_fence();
+  for (unsigned i = 0; i < 2; ++i) {
+    wgmma<false, false>(sums[i], describe_swizzled(start + i * half_bytes, half_bytes, swizzle_tile), right, false);
+    wgmma_commit();
+  }
+  wgmma_wait<1>();
+  if (How != Groups::before_others_have_waited) __syncthreads();
+  const unsigned over = How == Groups::over_the_second ? half_tile : 0;
+  if (threadIdx.x == 127) {
+    mbarrier_expect(full, half_bytes);
+    bulk_copy(memory + over, a, 0, 0, full);
+  }
+  wgmma_wait_all(sums);
+  mbarrier_wait(full, 1);
+  if (How == Groups::second_round_without_fence)
+    wgmma<false, false>(sums[0], describe_swizzled(start, half_bytes, swizzle_tile), right, false);
+}
+
+TEST_CASE("simt: a tile is free when its group has been waited for, by the warps that read it") {
+  const Whole a(M, K, 1), b(N, K, 2);
+  const Grid of_four{.blocks = 1, .threads = 128, .shared = 4 * half_bytes};
+  planted_in_orders(of_four, groups_kernel<Groups::none>, a.map(), b.map());
+  const std::string reads = ", dynamic, which a product at line ";
+  CHECK(lacks(stopped_in_orders(of_four, groups_kernel<Groups::over_the_second>, a.map(), b.map()),
+              {"thread 127 writes element 4096 ", reads, " reads: it has not been waited for"}) == "");
+  CHECK(lacks(stopped(of_four, groups_kernel<Groups::before_others_have_waited>, a.map(), b.map()),
+              {"thread 127 writes element 0 ", reads, " reads: it has not been waited for"}) == "");
+  CHECK(lacks(stopped_in_orders(of_four, groups_kernel<Groups::second_round_without_fence>, a.map(), b.map()),
+              {"multiplies without a wgmma.fence since it last waited"}) == "");
+}
+
+__global__ void arrivals_kernel(unsigned arrivals, unsigned who_fences) {
+  Mbarrier* b = mbarriers<1, 0>();
+  if (threadIdx.x == 0) mbarrier_init(b, arrivals);
+  if (threadIdx.x == who_fences) mbarrier_init_fence();
+  __syncthreads();
+  if (threadIdx.x == 0) mbarrier_arrive(b);
+  mbarrier_wait(b, 0);
+}
+__global__ void full_room_kernel() {
+  dynamic_tiles<bf16>();
+  mbarriers<1, 0>();
+}
+__global__ void unwritten_kernel() {
+  auto memory = dynamic_tiles<bf16>();
+  Accumulators sums[1];
+  const auto tile = describe_swizzled(shared_address(memory), half_bytes, swizzle_tile);
+  wgmma_fence();
+  wgmma<false, false>(sums[0], tile, tile, false);
+}
+__global__ void no_warpgroup_kernel() {
+  if (threadIdx.x >= 128) wgmma_wait<0>();
+}
+
+TEST_CASE("simt: arrivals, fences, room and warpgroups that are not there") {
+  const Grid one_warp{.blocks = 1, .threads = 32};
+  planted_in_orders(one_warp, arrivals_kernel, 1, 0);
+  CHECK(lacks(stopped_in_orders(one_warp, arrivals_kernel, 2, 0),
+              {"waits at an mbarrier for 1 arrivals and 0 bytes that do not come"}) == "");
+  CHECK(lacks(stopped_in_orders(one_warp, arrivals_kernel, 0, 0), {"initialises an mbarrier with no arrivals"}) == "");
+  CHECK(lacks(stopped_in_orders(one_warp, arrivals_kernel, 1, 7), {"was initialised without a fence behind"}) == "");
+  const std::size_t most = find_device("simt").shared_memory;
+  CHECK(lacks(stopped_in_orders({.blocks = 1, .threads = 32, .shared = most}, full_room_kernel),
+              {"asks for " + std::to_string(most + 8) + " bytes of shared memory"}) == "");
+  CHECK(lacks(stopped_in_orders({.blocks = 1, .threads = 128, .shared = 16384}, unwritten_kernel),
+              {"multiplies element 0 of the shared array bf16 [8192], dynamic, which nobody has written"}) == "");
+  CHECK(lacks(stopped_in_orders({.blocks = 1, .threads = 160}, no_warpgroup_kernel), {"is in no whole warpgroup"}) ==
+        "");
 }
 
 // ---- clusters -------------------------------------------------------------------------------------------------------
@@ -249,12 +404,28 @@ std::string stops_apart() {
 
 TEST_CASE("simt: blocks of a cluster that are not there yet, or any more") {
   const std::string place = "(test_simt_warpgroup.cpp:";
-  CHECK(lacks(stops_apart<Apart::no_barrier>(), {"uses an mbarrier that "}) == "");  // not made, or not in order
+  CHECK(lacks(stops_apart<Apart::no_barrier>(),
+              {"uses an mbarrier that thread 0 of another block initialises: no barrier is between them", place}) ==
+        "");
   CHECK(lacks(stops_apart<Apart::own_array_alone>(), {"uses an mbarrier that another block has not made", place}) ==
         "");
-  CHECK(lacks(stops_apart<Apart::leaves>(), {" ended"}) == "");
-  CHECK(lacks(stops_apart<Apart::only_one_comes>(), {" ended"}) == "");
+  const std::string lands = "runs last, and a bulk copy lands in a block that has ended";
+  CHECK(lacks(stops_apart<Apart::leaves>(), {lands}) == "");
+  CHECK(lacks(stops_apart<Apart::only_one_comes>(), {lands}) == "");
   CHECK(lacks(stops_apart<Apart::no_such_block>(), {"names block 2 of its cluster", place}) == "");
+}
+
+/// All threads of the second block arrive in the first and leave; one of the first then arrives in the second.
+__global__ void left_kernel() {
+  Mbarrier* b = mbarriers<1, 0>();
+  if (threadIdx.x == 0) {
+    mbarrier_init(b, 64);
+    mbarrier_init_fence();
+  }
+  cluster_barrier();
+  if (blockIdx.x == 1) return mbarrier_arrive_at(b, 0);
+  mbarrier_wait(b, 0);
+  if (threadIdx.x == 0) mbarrier_arrive_at(b, 1);
 }
 
 __global__ void barrier_kernel(bool both) {
@@ -264,14 +435,22 @@ __global__ void mixed_kernel() {
   if (threadIdx.x < 32) cluster_barrier();
   else __syncthreads();
 }
+__global__ void mixed_in_a_line_kernel() { threadIdx.x < 32 ? cluster_barrier() : __syncthreads(); }
+__global__ void two_lines_kernel() {
+  if (blockIdx.x == 0) cluster_barrier();
+  else cluster_barrier();
+}
 
 TEST_CASE("simt: a cluster barrier that not all reach, and grids of no whole clusters") {
   const Grid two{.blocks = 2, .threads = 64, .cluster = 2};
   planted_in_orders(two, barrier_kernel, true);
   CHECK(lacks(stopped_in_orders(two, barrier_kernel, false),
               {"has ended, and others of its block or cluster wait at a barrier, at test_simt_warpgroup.cpp:"}) == "");
-  CHECK(lacks(stopped_in_orders(two, mixed_kernel), {"is at another barrier than others of its block or cluster"}) ==
-        "");
+  const std::string another = "is at another barrier than others of its block or cluster, which wait at ";
+  CHECK(lacks(stopped_in_orders(two, mixed_kernel), {another}) == "");
+  CHECK(lacks(stopped_in_orders(two, mixed_in_a_line_kernel), {another}) == "");
+  CHECK(lacks(stopped_in_orders(two, two_lines_kernel), {another}) == "");
+  CHECK(lacks(stopped_in_orders(two, left_kernel), {"uses an mbarrier of a block that has ended"}) == "");
   for (const Grid wrong : {Grid{3, 32, 0, 2}, Grid{16, 32, 0, 16}, Grid{2, 32, 0, 0}})
     CHECK_THROWS_WITH(test::planted(wrong, barrier_kernel, true), ContainsSubstring("whole clusters, of at most 8"));
 }
