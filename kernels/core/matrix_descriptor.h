@@ -5,7 +5,8 @@
 // With i a row of a, or a column of b, an element is, before the swizzle, at
 //     k across   start + i / 8 * stride + i % 8 * 128 + k * 2                              operands stored [i][k]
 //     k down     start + i / 64 * leading + i % 64 * 2 + k / 8 * stride + k % 8 * 128      operands stored [k][i]
-// Tiles start at multiples of 1024 bytes; where k is across, a descriptor may begin at a later k of a tile, 2 bytes each.
+// Tiles start at multiples of 1024 bytes; where k is across, a descriptor may begin at a later k of a tile, 2 bytes
+// each.
 #pragma once
 
 #include "kernels/core/bf16.h"
