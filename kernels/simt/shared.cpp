@@ -120,6 +120,30 @@ unsigned reader(const SharedElement& e, unsigned lanes) {
   return e.warp * warp_lanes + static_cast<unsigned>(std::countr_zero(lanes));
 }
 
+/// Stops a write that is not in order with others of the same block.
+void require_order(SharedElement& e, SharedArray& array, std::ptrdiff_t at, Place place) {
+  if (written_elsewhere(e)) stop_at_race("writes", array, at, place, e.writer, "writes too", e.written_at);
+  forget_readers(e, now());
+  if (const unsigned lanes = unordered(e.warp, e.lanes, e.read))
+    stop_at_race("writes", array, at, place, reader(e, lanes), "reads", e.read_at);
+  if (e.other != SharedElement::nobody && e.other / warp_lanes != threadIdx.x / warp_lanes)
+    stop_at_race("writes", array, at, place, e.other, "reads", e.other_at);
+}
+
+void require_no_product(const SharedElement& e, SharedArray& array, std::ptrdiff_t at, Place place) {
+  if (e.products == 0) return;
+  stop_at("writes", array, at, place,
+          ", which a product at line " + std::to_string(e.multiplied_at) + " reads: it has not been waited for");
+}
+
+void set_writer(SharedElement& e, std::uint16_t writer, Place place) {
+  e.lanes = 0;
+  e.other = SharedElement::nobody;
+  e.writer = writer;
+  e.written = now();
+  e.written_at = static_cast<std::uint16_t>(place.line);
+}
+
 }  // namespace
 
 void begin_shared(std::size_t bytes) {
@@ -160,34 +184,6 @@ void check_read(SharedArray& array, std::ptrdiff_t at, Place place) {
   e.warp = warp;
   e.read_at = static_cast<std::uint16_t>(place.line);
 }
-
-namespace {
-
-/// Stops a write that is not in order with others of the same block.
-void require_order(SharedElement& e, SharedArray& array, std::ptrdiff_t at, Place place) {
-  if (written_elsewhere(e)) stop_at_race("writes", array, at, place, e.writer, "writes too", e.written_at);
-  forget_readers(e, now());
-  if (const unsigned lanes = unordered(e.warp, e.lanes, e.read))
-    stop_at_race("writes", array, at, place, reader(e, lanes), "reads", e.read_at);
-  if (e.other != SharedElement::nobody && e.other / warp_lanes != threadIdx.x / warp_lanes)
-    stop_at_race("writes", array, at, place, e.other, "reads", e.other_at);
-}
-
-void require_no_product(const SharedElement& e, SharedArray& array, std::ptrdiff_t at, Place place) {
-  if (e.products == 0) return;
-  stop_at("writes", array, at, place,
-          ", which a product at line " + std::to_string(e.multiplied_at) + " reads: it has not been waited for");
-}
-
-void set_writer(SharedElement& e, std::uint16_t writer, Place place) {
-  e.lanes = 0;
-  e.other = SharedElement::nobody;
-  e.writer = writer;
-  e.written = now();
-  e.written_at = static_cast<std::uint16_t>(place.line);
-}
-
-}  // namespace
 
 void check_write(SharedArray& array, std::ptrdiff_t at, Place place) {
   SharedElement& e = element(array, at, place, "writes");
