@@ -131,6 +131,12 @@ __device__ inline void finish(const Epilogue& e, const int (&at)[R], int n, floa
 
 // ---- for the host ---------------------------------------------------------------------------------------------------
 
+/// What rows that count in int refuse; null: nothing.
+inline const char* too_large(const MatMul& s) {
+  constexpr std::int64_t most = std::int64_t{1} << 30;
+  return std::max({s.m(), s.n(), s.k()}) <= most ? nullptr : "a side of more than 2^30 elements";
+}
+
 /// Which layers take an activation: the first of an MLP forward, the second backward. Others go by passes.
 inline bool takes_activation(const MatMul& s) {
   const bool a_by_rows = s.a_layout == Layout::plain, b_by_rows = s.b_layout == Layout::plain;

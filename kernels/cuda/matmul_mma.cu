@@ -208,8 +208,7 @@ void run(Stream& stream, const MatMul& s, void* scratch) {
 
 const char* refuses(const Device&, const MatMul& s) {
   if (s.a.dtype != DType::bf16) return "this row has bf16 only";
-  constexpr std::int64_t most = std::int64_t{1} << 30;
-  return std::max({s.m(), s.n(), s.k()}) <= most ? nullptr : "a side of more than 2^30 elements";
+  return too_large(s);
 }
 
 }  // namespace

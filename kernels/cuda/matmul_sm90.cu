@@ -336,13 +336,13 @@ void run(Stream& stream, const MatMul& s, void* scratch) {
 
 const char* refuses(const Device& device, const MatMul& s) {
   if (device.kind == DeviceKind::cuda && device.capability != 90) return "wgmma is of compute capability 9.0 alone";
-  if (device.kind == DeviceKind::cuda && with_cuda && !with_sm90a) return "this build has no code for sm_90a";
   if (stages_in(device) < 2) return "two stages of 32 KiB exceed a block's shared memory";
   if (s.a.dtype != DType::bf16) return "this row has bf16 only";
   if (!fits_tensor_map(s.a) || !fits_tensor_map(s.b))
     return "bulk copies need rows that start at multiples of 16 bytes";
-  constexpr std::int64_t most = std::int64_t{1} << 30;
-  return std::max({s.m(), s.n(), s.k()}) <= most ? nullptr : "a side of more than 2^30 elements";
+  if (const char* reason = too_large(s)) return reason;
+  const bool planned = device.kind == DeviceKind::simt || !with_cuda;  // then simt's row stands for it
+  return planned || with_sm90a ? nullptr : "this build has no code for sm_90a";
 }
 
 }  // namespace

@@ -87,7 +87,7 @@ inline TensorMap tensor_map(const View& v, int box_rows) {
     check(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result),
           "cudaGetDriverEntryPointByVersion");
     if (result != cudaDriverEntryPointSuccess)
-      throw Error("the NVIDIA driver has no cuTensorMapEncodeTiled", "matmul=wgmma", "a driver for CUDA 12 or newer");
+      throw Error("the NVIDIA driver has no cuTensorMapEncodeTiled", "bulk copies", "a driver for CUDA 12 or newer");
     return reinterpret_cast<Encode>(found);
   }();
   const cuuint64_t sides[] = {static_cast<cuuint64_t>(v.cols()), static_cast<cuuint64_t>(v.rows())};
