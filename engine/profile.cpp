@@ -2,8 +2,9 @@
 
 namespace engine {
 
-Profile::Profile(kernels::Stream& stream) : stream_(stream) {
+Profile::Profile(kernels::Stream& stream, Timing timing) : stream_(stream), timing_(timing) {
   stream_.observer = [this](const kernels::LaunchRecord& record) {
+    if (timing_ == Timing::yes) mark();
     if (!inside_) ops_.push_back({.range = range(), .op = record.kernel});
     ops_.back().launches.push_back(record);
   };
@@ -21,6 +22,21 @@ ProfileTotals Profile::totals() const {
     }
   }
   return sum;
+}
+
+void Profile::mark() {
+  marks_.push_back(std::make_unique<kernels::Event>(stream_.device()));
+  marks_.back()->record(stream_);
+}
+
+std::vector<Span> Profile::spans() {
+  std::vector<Span> spans;
+  if (marks_.empty()) return spans;
+  mark();  // the end of the last launch
+  for (std::size_t i = 0; i + 1 < marks_.size(); ++i)
+    spans.push_back({marks_[i]->milliseconds_since(*marks_[0]), marks_[i + 1]->milliseconds_since(*marks_[i])});
+  marks_.pop_back();
+  return spans;
 }
 
 void Profile::enter(std::string range, std::string op, bool backward) {

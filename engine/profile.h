@@ -1,6 +1,7 @@
 // Profile: what a pass launched, op by op, in order. It listens to a stream; on a dry stream it is the plan of a step.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,16 +23,27 @@ struct ProfileTotals {
   double flops = 0, bytes = 0, launches = 0;
 };
 
+enum class Timing { no, yes };
+
+/// When a launch began, counted from the first one, and how long it was until the next one.
+struct Span {
+  double begin_ms = 0, ms = 0;
+};
+
 class Profile {
  public:
-  /// Listens to the stream until the profile goes.
-  explicit Profile(kernels::Stream& stream);
+  /// Listens to the stream until the profile goes. With Timing::yes every launch is marked by an event, which a graph
+  /// cannot have: for a stream that runs eagerly.
+  explicit Profile(kernels::Stream& stream, Timing timing = Timing::no);
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
   const std::vector<OpEntry>& ops() const { return ops_; }
   ProfileTotals totals() const;
+
+  /// One for each launch so far, in the order of ops(). Waits for all of them; none without Timing::yes.
+  std::vector<Span> spans();
 
   void enter(std::string range, std::string op, bool backward);
   void leave();
@@ -44,7 +56,11 @@ class Profile {
   std::string range() const { return ranges_.empty() ? std::string() : ranges_.back(); }
 
  private:
+  void mark();
+
   kernels::Stream& stream_;
+  Timing timing_;
+  std::vector<std::unique_ptr<kernels::Event>> marks_;  // before each launch
   std::vector<OpEntry> ops_;
   std::vector<std::string> ranges_;
   bool inside_ = false;  // between enter and leave; launches outside of any op make an entry of their own

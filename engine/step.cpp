@@ -119,12 +119,14 @@ void TrainStep::forward_backward(Context& context, PartOfBatch part, int slot) {
   tape.backward(context, tape.last());
 }
 
-void TrainStep::queue(PartOfBatch part, int slot) {
+void TrainStep::queue(PartOfBatch part, int slot, Profile* profile) {
   const kernels::CaptureLint lint(stream_);
   Context context = workspace_.context();
+  context.profile = profile;
   if (part.first) parameters_.begin_gradients();
   forward_backward(context, part, slot);
   if (part.last) {
+    const RangeScope range(profile, "update");
     parameters_.finish_gradients(stream_);
     launch_update(stream_, parameters_, options_, state_);
   }
@@ -139,6 +141,11 @@ void TrainStep::start(PartOfBatch part, int slot, std::int64_t samples) {
     graph = graphs_.try_emplace(kind, stream_, [this, part, slot] { queue(part, slot); }).first;
   if (graph == graphs_.end()) queue(part, slot);
   else graph->second.replay(stream_);
+  if (part.last) send_result();
+}
+
+void TrainStep::start_profiled(PartOfBatch part, int slot, Profile& profile) {
+  queue(part, slot, &profile);
   if (part.last) send_result();
 }
 

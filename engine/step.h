@@ -80,6 +80,9 @@ class TrainStep {
   StepResult finish();
   std::int64_t under_way() const { return queued_ - finished_; }
 
+  /// start(), launch by launch, while `profile` listens: its ops say where in the model they stand.
+  void start_profiled(PartOfBatch part, int slot, Profile& profile);
+
   /// start() without the update, while `check` sees every output and gradient, and then the gradient of every
   /// parameter.
   void inspect(PartOfBatch part, int slot, FiniteCheck& check);
@@ -92,7 +95,7 @@ class TrainStep {
   using Kind = std::tuple<PartOfBatch, int, std::int64_t>;  // of micro-batch: part, slot, samples
 
   void upload_tables(const std::vector<double>& lr);
-  void queue(PartOfBatch part, int slot);
+  void queue(PartOfBatch part, int slot, Profile* profile = nullptr);
   void forward_backward(Context& context, PartOfBatch part, int slot);
   void send_result();
 

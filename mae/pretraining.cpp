@@ -73,30 +73,39 @@ engine::StepResult Pretraining::step(const Batch& batch) {
   return finish();
 }
 
-void Pretraining::start(const Batch& batch) { run(batch, {.first = true, .last = true}, nullptr); }
+void Pretraining::start(const Batch& batch) { queue(batch, {.first = true, .last = true}); }
+
+engine::StepResult Pretraining::step(const Batch& batch, engine::Profile& profile) {
+  run(batch, {.first = true, .last = true},
+      [&](engine::PartOfBatch part, int slot) { step_.start_profiled(part, slot, profile); });
+  return finish();
+}
 
 engine::StepResult Pretraining::finish() { return step_.finish(); }
 
-void Pretraining::accumulate(const Batch& part, bool first) { run(part, {.first = first, .last = false}, nullptr); }
+void Pretraining::accumulate(const Batch& part, bool first) { queue(part, {.first = first, .last = false}); }
 
 std::string Pretraining::first_not_finite(const Batch& batch) {
   while (under_way() > 0) finish();
   engine::FiniteCheck check(stream_);
-  run(batch, {.first = true, .last = false}, &check);
+  run(batch, {.first = true, .last = false},
+      [&](engine::PartOfBatch part, int slot) { step_.inspect(part, slot, check); });
   return check.found().empty() ? "every value is finite: only the sum of the squared gradients overflows"
                                : check.found();
 }
 
-void Pretraining::run(const Batch& part, engine::PartOfBatch position, engine::FiniteCheck* check) {
+void Pretraining::queue(const Batch& part, engine::PartOfBatch position) {
+  run(part, position, [&](engine::PartOfBatch micro, int slot) { step_.start(micro, slot, micro_count_); });
+}
+
+void Pretraining::run(const Batch& part, engine::PartOfBatch position,
+                      const std::function<void(engine::PartOfBatch, int)>& start) {
   const auto count = static_cast<std::int64_t>(part.draws.size() / 2);
   share_ = recipe_.batch;
   for (std::int64_t at = 0; at < count; at += recipe_.micro()) {
     micro_count_ = std::min(recipe_.micro(), count - at);
     const int slot = inputs_.fill(part, at, micro_count_);
-    const engine::PartOfBatch micro{.first = position.first && at == 0,
-                                    .last = position.last && at + micro_count_ == count};
-    if (check) step_.inspect(micro, slot, *check);
-    else step_.start(micro, slot, micro_count_);
+    start({.first = position.first && at == 0, .last = position.last && at + micro_count_ == count}, slot);
     inputs_.release(slot);
   }
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -49,6 +50,8 @@ class Pretraining {
   void start(const Batch& batch);
   engine::StepResult finish();
   std::int64_t under_way() const { return step_.under_way(); }
+  /// One step, launch by launch, while `profile` listens.
+  engine::StepResult step(const Batch& batch, engine::Profile& profile);
 
   /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the
   /// batch's.
@@ -74,7 +77,9 @@ class Pretraining {
   void load(const std::string& path);
 
  private:
-  void run(const Batch& part, engine::PartOfBatch position, engine::FiniteCheck* check);
+  void queue(const Batch& part, engine::PartOfBatch position);
+  /// start(part of a micro-batch, slot) for each micro-batch.
+  void run(const Batch& part, engine::PartOfBatch position, const std::function<void(engine::PartOfBatch, int)>& start);
 
   kernels::Stream& stream_;
   Recipe recipe_;

@@ -1,0 +1,39 @@
+// What the kernels of some steps took: a table for people, and a trace for chrome://tracing and Perfetto.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/json.h"
+#include "engine/profile.h"
+
+namespace apps {
+
+/// All launches of one kernel and row, or of these at one shape.
+struct KernelTime {
+  std::string name;   // "matmul=tiled", with by_shape also "(50, 768) (2304, 768)": its views, inputs first
+  std::string phase;  // "forward", "backward", "update"
+  std::int64_t calls = 0;
+  double ms = 0, flops = 0, bytes = 0;
+};
+
+struct KernelTimes {
+  std::vector<KernelTime> kernels;  // the longest first
+  double ms = 0;                    // of all
+};
+
+enum class GroupBy { kernel, shape };
+
+/// `ops` and `spans` of one profile (engine/profile.h), of one step or of several.
+KernelTimes kernel_times(const std::vector<engine::OpEntry>& ops, const std::vector<engine::Span>& spans,
+                         GroupBy group);
+
+/// Columns kernel, calls, ms, share, GFLOP/s, GB/s for one of `steps` steps; the first `most` kernels, then the rest in
+/// a line.
+std::string kernel_table(const KernelTimes& times, std::int64_t steps, std::size_t most);
+
+/// Trace Event Format: a line each for the kernels, the ops, and the parts of the model that they stand in.
+engine::Json chrome_trace(const std::vector<engine::OpEntry>& ops, const std::vector<engine::Span>& spans,
+                          const std::string& device);
+
+}  // namespace apps
