@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "apps/cli.h"
+#include "apps/commands.h"
 #include "apps/device_options.h"
 #include "apps/kernel_times.h"
 #include "apps/model_options.h"
@@ -50,6 +51,7 @@ void add_options(apps::OptionTable& t, StepCommand& o) {
   apps::add_model_options(t, o.step.config);
   apps::add_execution_options(t, o.step.execution);
   apps::add_device_options(t, o.device);
+  t.pass_over(apps::pretrain_keys());
 }
 
 kernels::DType dtype_named(const std::string& name) {
@@ -123,7 +125,7 @@ Times times_of(Training& training, double seconds) {
 }
 
 void print_profile(Training& training, kernels::Stream& stream, const StepCommand& o) {
-  constexpr int steps = 3;
+  const int steps = 1;
   engine::Profile profile(stream, engine::Timing::yes);
   for (int i = 0; i < steps; ++i) training.run(profile);
   const apps::GroupBy group = o.profile == "shape" ? apps::GroupBy::shape : apps::GroupBy::kernel;

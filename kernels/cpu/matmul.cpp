@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/core/build.h"
+#include "kernels/cpu/simd.h"
 #include "kernels/cpu/widened.h"
 #include "kernels/matmul_passes.h"
 
@@ -69,11 +70,11 @@ const char* not_f32(const Device&, const MatMul& s) {
   return s.a.dtype == DType::f32 ? nullptr : "this row has f32 only";
 }
 
-/// Where one of the three sizes is large and the rest, usually a weight, is small, ours is 1.0 to 2 times as fast as
-/// OpenBLAS, which packs both operands; with larger weights it is up to 1.2 times slower (2026-11-25, AVX2).
+/// Ours has vectors of eight: where the machine has longer ones, large products are OpenBLAS's, which uses them.
 const char* tiled_refuses(const Device& device, const MatMul& s) {
   const std::int64_t rest = s.m() * s.n() * s.k() / std::max({s.m(), s.n(), s.k()});
-  if (with_openblas && rest > 150'000) return "products of weights of more than 150,000 values are OpenBLAS's";
+  if (with_openblas && vectors_of_sixteen() && rest > 150'000)
+    return "products of weights of more than 150,000 values are OpenBLAS's on a machine with AVX-512";
   return not_f32(device, s);
 }
 

@@ -1,12 +1,13 @@
 // The row `tiled`: f32, any layout, vectorised in tile.h.
 //
 //     workers   a grid over out, each with its own part of it
-//     columns   of the part, as many as let the packed share of b stay in the second-level cache
-//     k         in blocks whose panels of b (block_k, 16) stay in the first-level cache
-//     rows      in blocks that stay in the second-level cache; a is read in place, or packed where it is transposed
+//     k         in blocks of at most 768, so that out is touched once or twice a product
+//     columns   as many as let the packed share of b, panels of (depth, 16), stay in the second-level cache
+//     rows      six at a time, past all of these columns: of b and out everything is then read in order. They are read
+//               in place, or packed where a is transposed
 //
-// Bias, residual and what out holds are where a tile's sums start, so out is touched once a block of k. How out is cut
-// does not touch the order of any sum: it may depend on the number of workers, the bits do not.
+// Bias, residual and what out holds are where a tile's sums start. How out is cut does not touch the order of any sum:
+// it may depend on the number of workers, the bits do not.
 #include <algorithm>
 
 #include "kernels/cpu/matmul.h"
@@ -16,9 +17,9 @@
 namespace kernels::cpu {
 namespace {
 
-constexpr std::int64_t block_m = 16 * tile_rows, block_k = 256;
-constexpr std::int64_t packed_b_floats = 256 * block_k, packed_a_floats = block_m * block_k;
-constexpr std::int64_t packed_floats = packed_b_floats + packed_a_floats;  // of one worker
+constexpr std::int64_t block_m = 160 * tile_rows, block_k = 768;
+constexpr std::int64_t packed_b_floats = 1 << 16;
+constexpr std::int64_t panels_at_once = 16;  // of a that are filled together, so that its rows are read in order
 
 struct Grid {
   std::int64_t down, across;  // workers along M and along N
@@ -53,39 +54,54 @@ Range part(std::int64_t size, std::int64_t step, std::int64_t i, std::int64_t n)
 // rows [k, k + depth), columns [m, m + rows) of a transposed a as panels (rows / 6, depth, 6)
 MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k, std::int64_t depth,
                        float* to) {
-  for (std::int64_t i = 0; i < rows; i += tile_rows, to += depth * tile_rows) {
-    const float* from = s.a.row<float>(k) + m + i;
-    if (i + lanes <= rows) {  // whole vectors: the two elements too many are overwritten by what comes next
-      for (std::int64_t j = 0; j < depth; ++j, from += s.a.row_stride) store(to + j * tile_rows, load(from));
-      continue;
+  // Whole vectors into panels of six: the two elements too many are overwritten by the panel's next row, and in the
+  // last row by the next panel, which comes later; so the last panel is not among these.
+  const std::int64_t whole = std::max<std::int64_t>(0, rows - lanes) / tile_rows * tile_rows;
+  for (std::int64_t group = 0; group < whole; group += panels_at_once * tile_rows) {
+    const std::int64_t end = std::min(whole, group + panels_at_once * tile_rows);
+    for (std::int64_t j = 0; j + 1 < depth; ++j) {
+      const float* from = s.a.row<float>(k + j) + m;
+      for (std::int64_t i = group; i < end; i += tile_rows) store(to + i * depth + j * tile_rows, load(from + i));
     }
+    const float* last = s.a.row<float>(k + depth - 1) + m;
+    for (std::int64_t i = group; i < end; ++i) {
+      const std::int64_t panel = i / tile_rows * tile_rows;
+      to[panel * depth + (depth - 1) * tile_rows + i - panel] = last[i];
+    }
+  }
+  for (std::int64_t i = whole; i < rows; i += tile_rows) {
     const std::int64_t count = std::min(tile_rows, rows - i);
-    for (std::int64_t j = 0; j < depth; ++j, from += s.a.row_stride) std::copy_n(from, count, to + j * tile_rows);
+    for (std::int64_t j = 0; j < depth; ++j) {
+      const float* from = s.a.row<float>(k + j) + m + i;
+      for (std::int64_t x = 0; x < count; ++x) to[i * depth + j * tile_rows + x] = from[x];
+    }
   }
 }
 
 // rows [k, k + depth), columns [n, n + columns) of b as panels (columns / 16, depth, 16), the last one filled with 0
 MAE_VECTOR void pack_b(const MatMul& s, std::int64_t k, std::int64_t depth, std::int64_t n, std::int64_t columns,
                        float* to) {
-  for (std::int64_t j = 0; j < columns; j += tile_columns, to += depth * tile_columns) {
-    const std::int64_t width = std::min(tile_columns, columns - j);
-    if (width < tile_columns) std::fill_n(to, depth * tile_columns, 0.0f);
-    if (s.b_layout == Layout::transposed) {
-      transpose(s.b.row<float>(n + j) + k, s.b.row_stride, width, depth, 1.0f, to, tile_columns);
-      continue;
+  const std::int64_t whole = columns / tile_columns * tile_columns;
+  float* rest = to + whole * depth;
+  if (whole < columns) std::fill_n(rest, depth * tile_columns, 0.0f);
+  if (s.b_layout == Layout::transposed) {
+    for (std::int64_t j = 0; j < columns; j += tile_columns)
+      transpose(s.b.row<float>(n + j) + k, s.b.row_stride, std::min(tile_columns, columns - j), depth, 1.0f,
+                to + j * depth, tile_columns);
+    return;
+  }
+  for (std::int64_t i = 0; i < depth; ++i) {
+    const float* from = s.b.row<float>(k + i) + n;
+    for (std::int64_t j = 0; j < whole; j += tile_columns) {
+      float* panel = to + j * depth + i * tile_columns;
+      store(panel, load(from + j));
+      store(panel + lanes, load(from + j + lanes));
     }
-    const float* from = s.b.row<float>(k) + n + j;
-    for (std::int64_t i = 0; i < depth; ++i, from += s.b.row_stride) {
-      if (width == tile_columns) {
-        for (std::int64_t x = 0; x < tile_columns; x += lanes) store(to + i * tile_columns + x, load(from + x));
-      } else {
-        std::copy_n(from, width, to + i * tile_columns);
-      }
-    }
+    for (std::int64_t j = whole; j < columns; ++j) rest[i * tile_columns + j - whole] = from[j];
   }
 }
 
-/// Rows [m, m + rows) of a over a block of k, as product() reads them.
+/// Rows of a over a block of k.
 struct RowsOfA {
   const float* at;
   std::int64_t row, k, panel;  // distances of rows, of steps along k, and of panels of 6 rows
@@ -98,36 +114,27 @@ struct Start {
   const float* bias;  // null: none
 };
 
-MAE_VECTOR void multiply(const RowsOfA& a, const float* b, const Start& start, float* out, std::int64_t out_row,
-                         std::int64_t rows, std::int64_t columns, std::int64_t depth) {
-  for (std::int64_t j = 0; j < columns; j += tile_columns, b += depth * tile_columns) {
+/// At most six rows of out past all columns of the packed b.
+MAE_VECTOR void multiply_rows(const RowsOfA& a, const float* b, const Start& start, float* out, std::int64_t out_row,
+                              std::int64_t rows, std::int64_t columns, std::int64_t depth) {
+  Product p{.a = a.at, .a_row = a.row, .a_k = a.k, .b = b, .b_row = tile_columns, .c = out, .c_row = out_row};
+  p.m = rows, p.n = tile_columns, p.k = depth, p.start_row = start.row;
+  for (std::int64_t j = 0; j < columns; j += tile_columns, p.b += depth * tile_columns) {
     const std::int64_t width = std::min(tile_columns, columns - j);
-    const bool whole = width == tile_columns;
-    for (std::int64_t i = 0; i < rows; i += tile_rows) {
-      const std::int64_t count = std::min(tile_rows, rows - i);
-      const float *matrix = start.matrix ? start.matrix + i * start.row + j : nullptr,
-                  *bias = start.bias ? start.bias + j : nullptr;
-      float edge[tile_rows * tile_columns];
-      float* c = out + i * out_row + j;
-      product({.a = a.at + i / tile_rows * a.panel,
-               .a_row = a.row,
-               .a_k = a.k,
-               .b = b,
-               .b_row = tile_columns,
-               .c = whole ? c : edge,
-               .c_row = whole ? out_row : tile_columns,
-               .m = count,
-               .n = tile_columns,
-               .k = depth,
-               .start = whole ? matrix : nullptr,
-               .start_row = start.row,
-               .bias = whole ? bias : nullptr});
-      if (whole) continue;
-      for (std::int64_t r = 0; r < count; ++r) {
-        for (std::int64_t x = 0; x < width; ++x)
-          c[r * out_row + x] =
-              edge[r * tile_columns + x] + (matrix ? matrix[r * start.row + x] : 0.0f) + (bias ? bias[x] : 0.0f);
-      }
+    for (std::int64_t r = 0; r < rows; ++r) __builtin_prefetch(out + r * out_row + j + tile_columns);
+    const float *matrix = start.matrix ? start.matrix + j : nullptr, *bias = start.bias ? start.bias + j : nullptr;
+    if (width == tile_columns) {
+      p.c = out + j, p.start = matrix, p.bias = bias;
+      product_rows<2>(p, 0, 0);
+      continue;
+    }
+    float edge[tile_rows * tile_columns];
+    p.c = edge, p.c_row = tile_columns, p.start = p.bias = nullptr;
+    product_rows<2>(p, 0, 0);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t x = 0; x < width; ++x)
+        out[r * out_row + j + x] =
+            edge[r * tile_columns + x] + (matrix ? matrix[r * start.row + x] : 0.0f) + (bias ? bias[x] : 0.0f);
     }
   }
 }
@@ -139,24 +146,48 @@ Start start_of(const MatMul& s, std::int64_t m, std::int64_t n, bool first) {
           .bias = s.bias ? s.bias.as<float>() + n : nullptr};
 }
 
-void multiply_part(const MatMul& s, Range m_range, Range n_range, float* packed) {
-  const std::int64_t K = s.k(), most_depth = std::min(block_k, K);
-  const std::int64_t most_columns = packed_b_floats / most_depth / tile_columns * tile_columns;
-  float *packed_b = packed, *packed_a = packed + packed_b_floats;
+/// All columns of a part of out, for one block of its rows and of k.
+void multiply_block(const MatMul& s, Range m, Range n_range, Range k, const RowsOfA& a, float* packed_b) {
+  const std::int64_t depth = k.end - k.begin, most = packed_b_floats / depth / tile_columns * tile_columns;
+  for (std::int64_t n = n_range.begin; n < n_range.end; n += most) {
+    const std::int64_t columns = std::min(most, n_range.end - n);
+    pack_b(s, k.begin, depth, n, columns, packed_b);
+    for (std::int64_t i = m.begin; i < m.end; i += tile_rows) {
+      RowsOfA rows = a;
+      rows.at += (i - m.begin) / tile_rows * a.panel;
+      multiply_rows(rows, packed_b, start_of(s, i, n, k.begin == 0), s.out.row<float>(i) + n, s.out.row_stride,
+                    std::min(tile_rows, m.end - i), columns, depth);
+    }
+  }
+}
+
+struct Packed {  // floats of one worker
+  std::int64_t a, b;
+};
+
+/// Part of an axis at a time: of nearly equal size, at most `most`, in steps of 8.
+std::int64_t block_of(std::int64_t size, std::int64_t most) {
+  const std::int64_t blocks = (size + most - 1) / most;
+  return round_up((size + blocks - 1) / blocks, lanes);
+}
+
+Packed packed_floats(const MatMul& s) {
+  const std::int64_t rows = round_up(std::min(s.m(), block_m), tile_rows);
+  return {.a = s.a_layout == Layout::transposed ? rows * block_of(s.k(), block_k) : 0, .b = packed_b_floats};
+}
+
+void multiply_part(const MatMul& s, Range m_range, Range n_range, float* packed_b, float* packed_a) {
+  const std::int64_t K = s.k(), most_depth = block_of(K, block_k);
   const bool transposed = s.a_layout == Layout::transposed;
-  for (std::int64_t n = n_range.begin; n < n_range.end; n += most_columns) {
-    const std::int64_t columns = std::min(most_columns, n_range.end - n);
-    for (std::int64_t k = 0; k < K; k += block_k) {
-      const std::int64_t depth = std::min(block_k, K - k);
-      pack_b(s, k, depth, n, columns, packed_b);
-      for (std::int64_t m = m_range.begin; m < m_range.end; m += block_m) {
-        const std::int64_t rows = std::min(block_m, m_range.end - m);
-        RowsOfA a{.at = packed_a, .row = 1, .k = tile_rows, .panel = tile_rows * depth};
-        if (transposed) pack_a(s, m, rows, k, depth, packed_a);
-        else a = {s.a.row<float>(m) + k, s.a.row_stride, 1, tile_rows * s.a.row_stride};
-        multiply(a, packed_b, start_of(s, m, n, k == 0), s.out.row<float>(m) + n, s.out.row_stride, rows, columns,
-                 depth);
-      }
+  const std::int64_t most_rows = transposed ? block_m : m_range.end - m_range.begin;
+  for (std::int64_t m = m_range.begin; m < m_range.end; m += most_rows) {
+    const Range rows{m, std::min(m + most_rows, m_range.end)};
+    for (std::int64_t k = 0; k < K; k += most_depth) {
+      const std::int64_t depth = std::min(most_depth, K - k);
+      RowsOfA a{.at = packed_a, .row = 1, .k = tile_rows, .panel = tile_rows * depth};
+      if (transposed) pack_a(s, m, rows.end - m, k, depth, packed_a);
+      else a = {s.a.row<float>(m) + k, s.a.row_stride, 1, tile_rows * s.a.row_stride};
+      multiply_block(s, rows, n_range, {k, k + depth}, a, packed_b);
     }
   }
 }
@@ -168,16 +199,18 @@ std::int64_t workers_of(const Device& device, const MatMul& s) {
 }  // namespace
 
 std::size_t tiled_workspace(const Device& device, const MatMul& s) {
-  return static_cast<std::size_t>(workers_of(device, s) * packed_floats) * sizeof(float);
+  const Packed floats = packed_floats(s);
+  return static_cast<std::size_t>(workers_of(device, s) * (floats.a + floats.b)) * sizeof(float);
 }
 
 void matmul_tiled(Stream& stream, const MatMul& s, void* scratch) {
   const std::int64_t workers = workers_of(stream.device(), s);
   const Grid grid = grid_of(s, workers);
+  const Packed floats = packed_floats(s);
   parallel_for(workers, [&](std::int64_t w) {
+    float* packed = static_cast<float*>(scratch) + w * (floats.a + floats.b);
     multiply_part(s, part(s.m(), tile_rows, w / grid.across, grid.down),
-                  part(s.n(), tile_columns, w % grid.across, grid.across),
-                  static_cast<float*>(scratch) + w * packed_floats);
+                  part(s.n(), tile_columns, w % grid.across, grid.across), packed, packed + floats.b);
   });
 }
 

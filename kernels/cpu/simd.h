@@ -24,6 +24,15 @@
 
 namespace kernels::cpu {
 
+/// Whether the machine multiplies sixteen f32 at a time (AVX-512).
+inline bool vectors_of_sixteen() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_supports("avx512f");
+#else
+  return false;
+#endif
+}
+
 /// e^x in f32, relative error below 2e-7 for results that are normal numbers: 2^n times a polynomial on
 /// [-ln2/2, ln2/2]. Inputs are clamped to [-87, 88], so the result is never denormal or infinite; NaN stays NaN.
 inline float exp_approx(float x) {
