@@ -125,7 +125,8 @@ std::string clocks_text(const Run& run, const char* when) {
 }
 
 void write_picture(const Run& run, const std::string& path) {
-  Roofline roofline{.title = run.origin.at("name").text, .bandwidth = run.ceilings.bandwidth.rate, .dots = run.dots};
+  Roofline roofline{
+      .title = "Roofline: " + run.origin.at("name").text, .bandwidth = run.ceilings.bandwidth.rate, .dots = run.dots};
   for (const auto& [type, ceiling] : run.ceilings.products)
     roofline.roofs.push_back({fmt::format("{} product", name_of(type)), ceiling.rate});
   for (const auto& [type, ceiling] : run.ceilings.fma) {

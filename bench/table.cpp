@@ -22,8 +22,9 @@ std::string us_text(double us) {
 
 std::string percent(double part) { return part > 0 ? fmt::format("{:.1f}", std::min(part * 100, 9999.0)) : "-"; }
 
-/// The 10th and 90th percentile by their distance from the median: "-0.4% +1.2%".
+/// The 10th and 90th percentile by their distance from the median: "-0.4% +1.2%"; "-" for one sample.
 std::string spread_text(const Times& times) {
+  if (times.us.size() < 2) return "-";
   const auto away = [&](double us) {
     const double by = (us / times.median - 1) * 100;
     return fmt::format("{}{:.{}f}%", by < 0 ? "-" : "+", std::fabs(by), std::fabs(by) < 9.95 ? 1 : 0);
