@@ -117,11 +117,11 @@ void draw_legend(Canvas& canvas, const Plot& plot) {
   }
 }
 
-/// Where a label may stand: beside its point, then further up and down on either side.
-std::vector<Box> places(Point p, int width, int height) {
+/// Where a label may stand: beside its point, then up to `reach` lines further up and down on either side.
+std::vector<Box> places(Point p, int width, int height, int reach) {
   std::vector<Box> boxes;
   const int x = static_cast<int>(p.x), y = static_cast<int>(p.y) - height / 2;
-  for (int step = 0; step <= 12; ++step) {
+  for (int step = 0; step <= reach; ++step) {
     for (const int up : {-step, step}) {
       const int away = radius + gap / 2 + (step > 1 ? 2 * gap : 0);
       boxes.push_back({x + away, y + up * height, width, height});
@@ -138,9 +138,9 @@ class Names {
 
   void keep_free(const Box& box) { taken_.push_back(box); }
   /// False where there is no room.
-  bool write(const std::string& text, Point p, const TextStyle& style) {
+  bool write(const std::string& text, Point p, const TextStyle& style, int reach) {
     const int height = text_height(style) + 2;
-    for (const Box& box : places(p, text_width(text, style), height)) {
+    for (const Box& box : places(p, text_width(text, style), height, reach)) {
       const Box& a = plot_.area;
       const bool inside =
           box.x > a.x && box.x + box.width < a.x + a.width && box.y > a.y && box.y + height < a.y + a.height;
@@ -171,14 +171,14 @@ void draw_roofs(Canvas& canvas, const Plot& plot, const Roofline& r, Names& name
     polyline(canvas, {plot.at(from, from * r.bandwidth), plot.at(to, top)}, {apps::ink, 2.5, 1});
     const double middle = std::sqrt(from * to);
     names.write(fmt::format("copy {}B/s", rate_text(r.bandwidth)), plot.at(middle, middle * r.bandwidth * 1.15),
-                roof_style);
+                roof_style, 3);
   }
   for (const Roof& roof : r.roofs) {
     const double corner = r.bandwidth > 0 ? roof.rate / r.bandwidth : plot.x_low;
     polyline(canvas, {plot.at(std::max(corner, plot.x_low), roof.rate), plot.at(plot.x_high, roof.rate)},
              {apps::ink, 2.5, 1});
     const Point end = plot.at(plot.x_high, roof.rate * 1.1);
-    names.write(fmt::format("{} {}FLOP/s", roof.name, rate_text(roof.rate)), {end.x - gap, end.y - gap}, roof_style);
+    names.write(fmt::format("{} {}FLOP/s", roof.name, rate_text(roof.rate)), {end.x - gap, end.y - gap}, roof_style, 3);
   }
 }
 
@@ -217,7 +217,7 @@ Canvas draw(const Roofline& roofline, int width, int height) {
       if (first != first_of_work) continue;
       const TextStyle style{15, dots[i].vendor ? library : ours};
       const std::string name = first ? dots[i].work + ": " + dots[i].row : dots[i].row;
-      nameless += !names.write(name, plot.at(dots[i].intensity, dots[i].rate), style);
+      nameless += !names.write(name, plot.at(dots[i].intensity, dots[i].rate), style, first ? 12 : 1);
     }
   };
   write(true), write(false);
