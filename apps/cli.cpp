@@ -28,6 +28,7 @@ constexpr Command commands[] = {
     {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
     {"devices", "devices of this machine, and the kernels and rows of this build", devices},
     {"inspect", "what a checkpoint holds", inspect},
+    {"bench", "what is fast: kernels beside the least time that the machine allows", bench},
 };
 
 std::string help() {

@@ -13,6 +13,7 @@ int probe(int argc, char** argv);
 int plan(int argc, char** argv);
 int devices(int argc, char** argv);
 int inspect(int argc, char** argv);
+int bench(int argc, char** argv);  // does not return where mae_bench is there
 
 /// The keys of a run's config file, for commands that read one.
 std::vector<std::string> pretrain_keys();

@@ -1,19 +1,19 @@
-# bench_kernels, and the tests of what stands in bench/: included where tests are built.
+# mae_bench, which `mae bench` runs, and the tests of what stands in bench/: included where tests are built.
 file(GLOB bench_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*.cpp)
-add_executable(bench_kernels ${bench_sources})
+add_executable(mae_bench ${bench_sources})
 # All of kernels/cases in one header, so that a new kernel is timed without a line here.
 file(GLOB cases CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/kernels/cases/*.h)
 list(TRANSFORM cases REPLACE "(.+)" "#include \"\\1\"\n")
 list(JOIN cases "" cases)
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/bench/cases.h CONTENT "#pragma once\n\n${cases}")
-target_link_libraries(bench_kernels PRIVATE mae_apps)
-set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/report.cpp PROPERTIES COMPILE_DEFINITIONS MAE_COMMIT="${MAE_COMMIT}")
-# Nothing here is timed itself, and compiles faster so; operands.cpp has the loops over gigabytes.
-target_compile_options(bench_kernels PRIVATE -O1)
+target_link_libraries(mae_bench PRIVATE mae_apps)
+# Little here is timed itself, and compiles faster so; operands.cpp has the loops over gigabytes, peak.cpp a ceiling.
+target_compile_options(mae_bench PRIVATE -O1)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/operands.cpp PROPERTIES COMPILE_OPTIONS -O3)
+set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/peak.cpp PROPERTIES COMPILE_OPTIONS "-O3;-fno-sanitize=all")
 # The templates of every kernel, which test_kernels has under sanitizers: there they take three times as long to compile.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/works.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
 if(PYTHON3)
-  add_test(NAME bench COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_bench.py $<TARGET_FILE:bench_kernels>)
+  add_test(NAME bench COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_bench.py $<TARGET_FILE:mae>)
   set_tests_properties(bench PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()

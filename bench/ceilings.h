@@ -1,5 +1,5 @@
 // What the machine can do at most, measured in the run that uses it: bytes a second of a large copy, and operations a
-// second of a large matrix product in each type.
+// second of a large matrix product in each type; on the CPU of multiply-adds in registers, too.
 #pragma once
 
 #include <map>
@@ -18,10 +18,15 @@ struct Ceiling {
 struct Ceilings {
   Ceiling bandwidth;
   std::map<DType, Ceiling> products;  // by type of the operands
+  std::map<DType, Ceiling> fma;       // the same types; bf16 is computed in f32. Empty on a GPU
 
   /// The least microseconds that a launch in this type can take; `by_bytes`: whether memory is what bounds it.
   double floor_us(const Cost& cost, DType type, bool& by_bytes) const;
+  /// Operations a second that no launch in this type exceeds: of multiply-adds, else of products; 0: not measured.
+  double peak(DType type) const;
 };
+
+Ceiling measure_fma(DType type);
 
 /// Those of the types in `products`: cast and matmul on large operands, by the row that is taken or by a library's, the
 /// better of them.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""bench/compare.py OURS.json PEERS.json [--out FOLDER]: joins what bench_kernels and peers/kernels.py measured in one
-run into one table, comparison.md and comparison.json, with the targets of comparisons.py. Without --out the table is
-printed alone.
-bench/compare.py --join OUT.json A.json B.json: the runs of several JSONs of bench_kernels in one.
+"""bench/compare.py OURS.json PEERS.json [--out FOLDER]: joins what `mae bench kernels` and peers/kernels.py measured
+in one run into one table, comparison.md and comparison.json, with the targets of comparisons.py. Without --out the
+table is printed alone.
+bench/compare.py --join OUT.json A.json B.json: the runs of several JSONs of `mae bench kernels` in one.
 
 OURS.json may hold several runs of one device, before and behind the peers: a row's time is the mean of its medians, and
 `drift` says how far they lie apart.

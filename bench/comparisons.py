@@ -3,8 +3,8 @@ peers/kernels.py.
 
 An entry has
     name     of the pair, the same in the peers' JSON
-    ours     cases of bench_kernels whose times are added: kernel, shape, dtype, and which variation: `has` names views
-             that it must have, with their role or dtype; `lacks` names views that it must not have
+    ours     cases of `mae bench kernels` whose times are added: kernel, shape, dtype, and which variation: `has`
+             names views that it must have, with their role or dtype; `lacks` names views that it must not have
     against  what the target is for: "best" (of all contenders), or a contender by name
     target   how many times faster ours is to be; None: none was set
 Targets are those of issue 5, "The kernels people come for".

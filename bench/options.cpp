@@ -2,241 +2,72 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
-#include <functional>
-#include <map>
-#include <sstream>
+#include "apps/cli.h"
+#include "apps/options.h"
+#include "apps/output_file.h"
 
 namespace bench {
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
+void add_what(apps::OptionTable& table, Options& o) {
+  table.group("What");
+  table.add("device", o.devices, "cpu, cuda, cuda:1; again for more. Default: a GPU where there is one")
+      .shown_as("NAME");
+  table.add("kernel", o.kernels, "again for more. Default: all").shown_as("NAME");
+  table.add("row", o.rows, "again for more. Default: all that do not refuse").shown_as("NAME");
+  table.add("shape", o.shapes, "sizes by name; with --kernel; again for more. Default: MAE's")
+      .shown_as("\"B=64 T=50\"");
+  table.add("dtype", o.dtypes, "f64, f32, bf16, or lowest: the least precise that a kernel has; again for more")
+      .shown_as("NAME");
+  table
+      .add("case", o.cases,
+           "instead of --kernel and --shape: both, its type, and which views it has and lacks; again for more")
+      .shown_as("\"KERNEL B=64 bf16 +lse -bias\"");
+  table.add("skip_unknown", o.skip_unknown, "leave out what --case asks and this build does not have, and say so");
+  table.add("all", o.all_variations, "all variations of a case, not only the first two");
+  table.add("once", o.once, "one launch of this row, warm, in a profiler's range; with one kernel, shape and type")
+      .shown_as("ROW");
+  table.add("list", o.list, "say what would be timed, and time nothing; the device may be simt, or h100-80");
 }
 
-template <class List, class T>
-bool holds(const List& list, const T& value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
+void add_how(apps::OptionTable& table, Options& o) {
+  table.group("How");
+  table.add("min_time", o.protocol.min_time, "seconds that each row is timed for, all rounds together");
+  table.add("max_time", o.protocol.max_time, "seconds at most, where the median is not known to 1 % before");
+  table.add("rounds", o.protocol.rounds, "rounds in which the rows of a case take turns");
+  table.add("budget", o.budget, "begin no further case after so many seconds; 0: no limit");
+  table.add("hot", o.hot, "time each row on one set of operands too, which caches may serve");
+  table.add("check", o.check, "hold outputs against the CPU's f64 reference");
 }
 
-double number(const std::string& flag, const std::string& text, double least) {
-  double value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || !(value >= least && value < 1e6))
-    throw Error(fmt::format("\"{}\" is not a number of at least {:g}", text, least), flag);
-  return value;
-}
-
-Asked asked(const std::string& text) {
-  Asked a;
-  std::istringstream words(text);
-  words >> a.kernel;
-  for (std::string word; words >> word;) {
-    const std::size_t colon = word.find(':');
-    if (word.find('=') != std::string::npos) a.shape += (a.shape.empty() ? "" : " ") + word;
-    else if (word[0] != '+' && word[0] != '-') a.dtype = word;
-    else if (colon == std::string::npos) a.wishes.push_back({word.substr(1), "", word[0] == '+'});
-    else a.wishes.push_back({word.substr(1, colon - 1), word.substr(colon + 1), word[0] == '+'});
-  }
-  if (a.shape.empty()) throw Error("\"" + text + "\" has no sizes: KERNEL NAME=SIZE ...", "--case");
-  return a;
-}
-
-bool fulfils(const Work& work, const Wish& wish) {
-  const bool found = std::any_of(work.fields.begin(), work.fields.end(), [&](const Field& field) {
-    return wish.view == field.name &&
-           (wish.what.empty() || wish.what == name_of(field.role) || wish.what == name_of(field.view.dtype));
-  });
-  return found == wish.has;
-}
-
-/// What each flag does with its value.
-std::map<std::string, std::function<void(const std::string&)>> with_value(Options& o) {
-  const auto list = [](std::vector<std::string>& to) { return [&to](const std::string& v) { to.push_back(v); }; };
-  return {{"--device", list(o.devices)},
-          {"--kernel", list(o.kernels)},
-          {"--row", list(o.rows)},
-          {"--shape", list(o.shapes)},
-          {"--dtype", list(o.dtypes)},
-          {"--case", [&o](const std::string& v) { o.cases.push_back(asked(v)); }},
-          {"--json", [&o](const std::string& v) { o.json = v; }},
-          {"--min-time", [&o](const std::string& v) { o.protocol.min_time = number("--min-time", v, 1e-4); }},
-          {"--rounds", [&o](const std::string& v) { o.protocol.rounds = static_cast<int>(number("--rounds", v, 1)); }},
-          {"--budget", [&o](const std::string& v) { o.budget = number("--budget", v, 1); }}};
-}
-
-const Kernel& kernel_of(const std::vector<Kernel>& kernels, const std::string& name) {
-  for (const Kernel& kernel : kernels) {
-    if (kernel.name == name) return kernel;
-  }
-  throw Error("there is no kernel \"" + name + "\": --list names them");
-}
-
-void check_shape(const Kernel& kernel, const std::string& shape, const Device& device) {
-  kernels::Dims dims(shape);  // throws for what is not NAME=SIZE
-  for (std::size_t begin = 0; begin < shape.size(); begin = shape.find(' ', begin) + 1) {
-    const std::string name = shape.substr(begin, shape.find('=', begin) - begin);
-    if (!holds(kernel.sizes, name))
-      throw Error(fmt::format("{} has no size {}: its sizes are {}", kernel.name, name, joined(kernel.sizes)),
-                  "shape \"" + shape + "\"");
-    if (shape.find(' ', begin) == std::string::npos) break;
-  }
-  kernel.works(device, shape, kernel.dtypes.back(), true);  // throws for sizes that are missing or do not fit
-}
-
-/// The types in which a kernel is timed; "lowest" is the least precise that it has.
-std::vector<DType> dtypes_of(const Kernel& kernel, const std::vector<std::string>& wanted) {
-  if (wanted.empty()) return kernel.dtypes;
-  std::vector<DType> types;
-  for (const DType type : kernel.dtypes) {
-    const bool lowest = type == kernel.dtypes.back() && holds(wanted, "lowest");
-    if (lowest || holds(wanted, std::string(name_of(type)))) types.push_back(type);
-  }
-  return types;
-}
-
-void check_rows(const Options& options, const std::vector<const Kernel*>& kernels, const Device& device) {
-  std::vector<std::string> names;
-  for (const Kernel* kernel : kernels) {
-    for (std::string& row : kernel->rows(device.kind)) {
-      if (!holds(names, row)) names.push_back(std::move(row));
-    }
-  }
-  for (const std::string& row : options.rows) {
-    if (!holds(names, row))
-      throw Error(fmt::format("there is no row \"{}\" on {} in {}: {}", row, name_of(device.kind),
-                              kernels.size() == 1 ? kernels[0]->name : "these kernels", joined(names)));
-  }
-}
-
-void check_dtypes(const Options& options, const std::vector<const Kernel*>& kernels) {
-  for (const std::string& type : options.dtypes) {
-    const bool known = type == "lowest" || std::any_of(kernels.begin(), kernels.end(), [&](const Kernel* kernel) {
-                         return !dtypes_of(*kernel, {type}).empty();
-                       });
-    if (!known) throw Error("none of these kernels has the type \"" + type + "\": f64, f32, bf16, lowest", "--dtype");
-  }
+void require_at_least(double value, double least, const char* flag) {
+  if (!(value >= least)) throw apps::UsageError(fmt::format("{} is less than {}", value, least), flag);
 }
 
 }  // namespace
 
-std::string help_text() {
-  return "bench_kernels: times the rows of kernels beside the least time that the machine allows\n\n"
-         "  --device NAME    cpu, cuda, cuda:1; again for more (a GPU where there is one, else the CPU)\n"
-         "  --kernel NAME    again for more (all)\n"
-         "  --row NAME       again for more (all that do not refuse)\n"
-         "  --shape \"B=64 T=50\"  sizes by name; needs --kernel; again for more (those of kernels/cases)\n"
-         "  --dtype NAME     f64, f32, bf16, or lowest: the least precise that a kernel has; again for more (all)\n"
-         "  --case \"KERNEL B=64 T=50 bf16 +lse -dbias\"  a kernel, a shape, and if wanted its type and what its views "
-         "are to be;\n"
-         "                   then it is the first variation with these; instead of --kernel and --shape; again for "
-         "more\n"
-         "  --skip-unknown   leaves out cases of --case that this build does not have, and says so\n"
-         "  --all            all variations of a case, not only the first two\n"
-         "  --min-time S     seconds that each row is timed for, all rounds together (0.2)\n"
-         "  --rounds N       rounds in which the rows of a case take turns (5)\n"
-         "  --budget S       begins no further case after so many seconds\n"
-         "  --no-check       does not compare outputs with the CPU's f64 reference\n"
-         "  --json FILE      writes results there, again after each case\n"
-         "  --list           says what would be timed, and times nothing; --device may be simt, or h100-80 and its "
-         "like\n";
-}
-
-Options parse_options(int argc, char** argv) {
-  Options options;
-  const auto flags = with_value(options);
-  const std::map<std::string, bool*> switches{{"--all", &options.all_variations},
-                                              {"--list", &options.list},
-                                              {"--help", &options.help},
-                                              {"--skip-unknown", &options.skip_unknown}};
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i], flag = word.substr(0, word.find('='));
-    if (const auto found = switches.find(word); found != switches.end()) {
-      *found->second = true;
-    } else if (word == "--no-check") {
-      options.check = false;
-    } else if (const auto setter = flags.find(flag); setter == flags.end()) {
-      throw Error("there is no option " + word + ": --help lists them");
-    } else if (word != flag) {
-      setter->second(word.substr(flag.size() + 1));
-    } else if (++i < argc) {
-      setter->second(argv[i]);
-    } else {
-      throw Error("this option needs a value", word);
-    }
-  }
+bool parse_options(int argc, char** argv, Options& options) {
+  apps::OptionTable table("bench kernels", "every row of every kernel, beside the least time that the machine allows",
+                          "mae bench kernels --kernel attention_forward --shape \"B=64 T=50 H=12 D=64\" --dtype bf16");
+  add_what(table, options);
+  add_how(table, options);
+  table.group("Results");
+  table.add("json", options.json, "all figures; written anew after each case").shown_as("FILE");
+  table.add("markdown", options.markdown, "the table that is printed").shown_as("FILE");
+  table.add("picture", options.picture, "a roofline of all rows, a PNG").shown_as("FILE");
+  table.add("wide", options.wide, "columns for registers, shared memory and occupancy of our rows on a GPU");
+  if (!table.parse(argc, argv)) return false;
+  apps::check_output_file("--json", options.json);
+  apps::check_output_file("--markdown", options.markdown);
+  apps::check_output_file("--picture", options.picture);
+  require_at_least(options.protocol.min_time, 1e-4, "--min-time");
+  require_at_least(options.protocol.rounds, 1, "--rounds");
+  if (!options.once.empty()) options.rows = {options.once};
   if (!options.shapes.empty() && options.kernels.empty())
-    throw Error("the sizes of a shape are a kernel's own: say which by --kernel", "--shape");
+    throw apps::UsageError("the sizes of a shape are a kernel's own: say which by --kernel", "--shape");
   if (!options.cases.empty() && !(options.kernels.empty() && options.shapes.empty()))
-    throw Error("--case stands instead of --kernel and --shape, not beside them");
-  return options;
-}
-
-std::vector<Device> chosen_devices(const Options& options) {
-  std::vector<Device> chosen;
-  for (const std::string& name : options.devices) {
-    if (options.list) {  // runs nothing, so any will do
-      chosen.push_back(kernels::find_device(name));
-      continue;
-    }
-    if (name == "simt") throw Error("simt is for correctness and knows nothing of speed", name, "--device cpu");
-    chosen.push_back(kernels::find_device(name));
-    if (!chosen.back().present) throw Error("this device is made up: nothing can be timed on it", name);
-  }
-  if (!chosen.empty()) return chosen;
-  const auto& all = kernels::devices();
-  const auto gpu = std::find_if(all.begin(), all.end(), [](const Device& d) { return d.kind == DeviceKind::cuda; });
-  return {kernels::find_device(gpu == all.end() ? "cpu" : "cuda:" + std::to_string(gpu->index))};
-}
-
-std::vector<Case> chosen_cases(const Options& options, const std::vector<Kernel>& kernels, const Device& device,
-                               std::vector<std::string>& unknown) {
-  std::vector<Case> cases;
-  std::vector<const Kernel*> of;
-  const auto want = [&](const Asked& a, const std::vector<std::string>& dtypes) {
-    const Kernel& kernel = kernel_of(kernels, a.kernel);
-    check_shape(kernel, a.shape, device);
-    if (!holds(of, &kernel)) of.push_back(&kernel);
-    for (const DType type : dtypes_of(kernel, a.dtype.empty() ? dtypes : std::vector{a.dtype})) {
-      cases.push_back({&kernel, a.shape, type, a.wishes});
-      if (cases.back().works(device, true).empty())
-        throw Error("no variation has these views", a.kernel + " " + a.shape);
-    }
-  };
-  for (const Asked& a : options.cases) {
-    const std::size_t before = cases.size();
-    try {
-      want(a, options.dtypes);
-    } catch (const Error& error) {
-      if (!options.skip_unknown) throw;
-      cases.resize(before);
-      unknown.push_back(a.kernel + " " + a.shape + ": " + error.what());
-    }
-  }
-  std::vector<std::string> names = options.kernels;
-  if (names.empty() && options.cases.empty()) {
-    for (const Kernel& kernel : kernels) names.push_back(kernel.name);
-  }
-  for (const std::string& name : names) {
-    const std::vector<std::string>& shapes = options.shapes.empty() ? kernel_of(kernels, name).shapes : options.shapes;
-    for (const std::string& shape : shapes) want({name, shape, "", {}}, options.dtypes);
-  }
-  check_rows(options, of, device);
-  check_dtypes(options, of);
-  return cases;
-}
-
-std::vector<Work> Case::works(const Device& device, bool all) const {
-  std::vector<Work> works = kernel->works(device, shape, dtype, all || !wishes.empty());
-  if (wishes.empty()) return works;
-  for (Work& work : works) {
-    if (std::all_of(wishes.begin(), wishes.end(), [&](const Wish& wish) { return fulfils(work, wish); }))
-      return {std::move(work)};
-  }
-  return {};
+    throw apps::UsageError("--case stands instead of --kernel and --shape, not beside them", "--case");
+  return true;
 }
 
 }  // namespace bench

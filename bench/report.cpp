@@ -3,15 +3,12 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
 #include <sstream>
 
-#ifndef MAE_COMMIT
-#define MAE_COMMIT "unknown"
-#endif
+#include "apps/version.h"
 
 namespace bench {
 namespace {
@@ -30,11 +27,6 @@ Floor floor_of(const Work& work, const Ceilings& ceilings) {
 }
 
 double rate(double amount, double us) { return us > 0 ? amount / us * 1e-3 : 0; }  // 10^9 a second
-
-std::string verdict(const Checked& checked) {
-  if (!checked.done) return "not checked";
-  return fmt::format("{} {:.1e}", checked.passed ? "ok" : "WRONG", checked.worst);
-}
 
 /// The value of a line "name : value" of a file of the kernel's.
 std::string line_of(const char* path, const std::string& name) {
@@ -77,31 +69,6 @@ Json check_json(const Checked& checked) {
 
 }  // namespace
 
-std::string table_head() {
-  const std::string head =
-      fmt::format("{:<22} {:<12} {:<30} {:<5} {:>2} {:>11} {:>19} {:>8} {:>9} {:>8}  {}\n", "kernel", "row", "shape",
-                  "dtype", "v", "median us", "p10 - p90", "GB/s", "GFLOP/s", "% floor", "check");
-  return head + std::string(head.size() - 1, '-') + "\n";
-}
-
-std::string table_lines(const Work& work, const Contest& contest, const Ceilings& ceilings) {
-  std::string lines;
-  const Floor floor = floor_of(work, ceilings);
-  for (const Result& r : contest.results) {
-    lines += fmt::format("{:<22} {:<12} {:<30} {:<5} {:>2} ", work.kernel, r.row.name, work.shape, name_of(work.dtype),
-                         work.variation);
-    if (!r.error.empty()) {
-      lines += "FAILED: " + r.error + "\n";
-      continue;
-    }
-    const double us = r.times.median;
-    lines += fmt::format("{:>11.2f} {:>19} {:>8.1f} {:>9.1f} {:>8.1f}  {}\n", us,
-                         fmt::format("{:.2f} - {:.2f}", r.times.p10, r.times.p90), rate(work.cost.bytes, us),
-                         rate(work.cost.flops, us), us > 0 ? floor.us / us * 100 : 0, verdict(r.checked));
-  }
-  return lines;
-}
-
 void add_results(Json& results, const Work& work, const Contest& contest, const Ceilings& ceilings) {
   const Floor floor = floor_of(work, ceilings);
   const auto about = [&](const Row& row) {
@@ -112,9 +79,8 @@ void add_results(Json& results, const Work& work, const Contest& contest, const 
                          {"dtype", name_of(work.dtype)},
                          {"variation", work.variation}});
   };
-  for (const Row& row : work.rows) {
-    if (!row.refusal.empty()) results.add({}, about(row).add("refuses", row.refusal));
-  }
+  for (const Row& row : contest.refused) results.add({}, about(row).add("refuses", row.refusal));
+  const double vendor_us = contest.best_vendor_us(), peak = ceilings.peak(work.dtype);
   for (const Result& r : contest.results) {
     Json json = about(r.row);
     if (!r.error.empty()) {
@@ -123,10 +89,14 @@ void add_results(Json& results, const Work& work, const Contest& contest, const 
     }
     const double us = r.times.median;
     json.add("median_us", us).add("p10_us", r.times.p10).add("p90_us", r.times.p90);
+    json.add("median_within_percent", std::min(r.times.doubt, 10.0) * 100);
+    if (r.hot_us > 0) json.add("hot_us", r.hot_us);
+    if (vendor_us > 0 && r.counts()) json.add("ratio_to_vendor", vendor_us / us);
     json.add("samples", r.times.us.size()).add("launches_a_sample", r.times.launches);
     json.add("gb_per_s", rate(work.cost.bytes, us)).add("gflop_per_s", rate(work.cost.flops, us));
     json.add("least_bytes", work.cost.bytes).add("least_flops", work.cost.flops);
     json.add("floor_us", floor.us).add("percent_of_floor", us > 0 ? floor.us / us * 100 : 0.0);
+    if (peak > 0) json.add("percent_of_peak", work.cost.flops / us * 1e6 / peak * 100);
     json.add("bound_by", floor.by_bytes ? "bytes" : "flops").add("tuned", r.row.tunes);
     json.add("reduced_precision", r.row.reduced_precision).add("workspace_bytes", r.row.workspace);
     json.add("operand_sets", contest.sets).add("operand_bytes", contest.bytes);
@@ -136,11 +106,14 @@ void add_results(Json& results, const Work& work, const Contest& contest, const 
 }
 
 Json to_json(const Ceilings& ceilings) {
-  Json products = Json::object({});
-  for (const auto& [type, ceiling] : ceilings.products)
-    products.add(name_of(type), Json::object({{"gflop_per_s", ceiling.rate * 1e-9}, {"of", ceiling.what}}));
+  const auto rates = [](const std::map<DType, Ceiling>& of) {
+    Json json = Json::object({});
+    for (const auto& [type, ceiling] : of)
+      json.add(name_of(type), Json::object({{"gflop_per_s", ceiling.rate * 1e-9}, {"of", ceiling.what}}));
+    return json;
+  };
   const Json copy = Json::object({{"gb_per_s", ceilings.bandwidth.rate * 1e-9}, {"of", ceilings.bandwidth.what}});
-  return Json::object({{"copy", copy}, {"product", products}});
+  return Json::object({{"copy", copy}, {"product", rates(ceilings.products)}, {"fma", rates(ceilings.fma)}});
 }
 
 Json origin_of(const Device& device) {
@@ -148,20 +121,12 @@ Json origin_of(const Device& device) {
   const std::time_t now = std::time(nullptr);
   const bool gpu = device.kind == DeviceKind::cuda;
   return Json::object({{"date", fmt::format("{:%FT%TZ}", fmt::gmtime(now))},
-                       {"commit", commit && *commit ? commit : MAE_COMMIT},
+                       {"commit", commit && *commit ? commit : apps::commit},
                        {"device", name_of(device.kind)},
                        {"name", gpu ? device.name : line_of("/proc/cpuinfo", "model name")},
                        {"parallel", device.multiprocessors},
                        {"capability", device.capability},
                        {"driver", gpu ? driver() : "none"}});
-}
-
-void write_json(const std::string& path, const Json& json) {
-  const std::string beside = path + ".new";
-  std::ofstream out(beside);
-  out << engine::to_text(json) << "\n";
-  out.close();
-  if (!out || std::rename(beside.c_str(), path.c_str()) != 0) throw Error("cannot be written", path);
 }
 
 }  // namespace bench

@@ -1,9 +1,10 @@
-"""bench/test_bench.py bench_kernels: the program on small shapes, what it refuses, and how its results are joined with
-a peer's."""
+"""bench/test_bench.py mae: `mae bench kernels` on small shapes, what it refuses, and how its results are joined with a
+peer's."""
 
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,15 +19,34 @@ os.environ["OMP_NUM_THREADS"] = "1"  # small shapes on a busy machine: threads w
 
 
 def run(*arguments):
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120)
+    command = [program, "bench", "kernels", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-# ---- bench_kernels --------------------------------------------------------------------------------------------------
+# ---- the door -------------------------------------------------------------------------------------------------------
+
+
+def test_door():
+    def door(mae, *arguments):
+        return subprocess.run([mae, *arguments], capture_output=True, text=True, timeout=60)
+
+    assert "\n  bench " in door(program, "--help").stdout
+    listed = door(program, "bench")
+    assert listed.returncode == 0 and "\n  kernels " in listed.stdout, listed
+    near = door(program, "bench", "kernel")
+    assert near.returncode == 2 and "try: mae bench kernels\n" in near.stderr, near
+    with tempfile.TemporaryDirectory() as folder:
+        alone = shutil.copy(program, folder)
+        missing = door(alone, "bench", "kernels", "--list")
+    assert missing.returncode == 1 and "--target mae_bench" in missing.stderr and folder in missing.stderr, missing
+
+
+# ---- kernels --------------------------------------------------------------------------------------------------------
 
 
 def test_small_shapes():
     with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "out.json"
+        path, table, picture = (pathlib.Path(folder) / f"out.{kind}" for kind in ("json", "md", "png"))
         done = run(
             "--device",
             "cpu",
@@ -39,15 +59,23 @@ def test_small_shapes():
             "--min-time",
             "0.002",
             "--rounds=2",
+            "--max-time=0.004",
             "--json",
             str(path),
+            "--markdown",
+            str(table),
+            "--picture",
+            str(picture),
         )
         assert done.returncode == 0, done
         (one,) = json.loads(path.read_text())["runs"]
+        markdown = table.read_text()
+        assert picture.read_bytes().startswith(b"\x89PNG")
     assert one["device"] == "cpu" and one["commit"] and one["date"] and one["driver"] == "none", one
     assert one["ceilings"]["copy"]["gb_per_s"] > 0 and set(one["ceilings"]["product"]) == {"f32", "bf16"}, one[
         "ceilings"
     ]
+    assert set(one["ceilings"]["fma"]) == {"f32", "bf16"} and one["ceilings"]["fma"]["f32"]["gflop_per_s"] > 0, one
     assert len(one["not_run"]) == 1 and "fly" in one["not_run"][0], one["not_run"]
     timed = [r for r in one["results"] if "median_us" in r]
     assert {(r["kernel"], r["row"], r["dtype"]) for r in timed} >= {
@@ -59,23 +87,55 @@ def test_small_shapes():
         assert 0 < r["p10_us"] <= r["median_us"] <= r["p90_us"] and r["floor_us"] > 0 and r["percent_of_floor"] > 0, r
         assert r["check"]["verdict"] == "passed" and r["check"]["relative_l2"] <= r["check"]["bound"], r
         assert r["operand_sets"] >= 4 and r["samples"] >= 1 and r["gb_per_s"] > 0, r
-        assert r["kernel"] in done.stdout and r["row"] in done.stdout
+        assert 0 <= r["median_within_percent"] and r["hot_us"] > 0 and r["percent_of_peak"] > 0, r
+        for text in (done.stdout, markdown):
+            assert r["kernel"] in text and r["row"] in text
     (norm,) = {r["variation"] for r in timed if r["kernel"] == "layernorm_forward"}  # one: the first that fits
     views = {v["name"]: v["role"] for r in timed if r["variation"] == norm for v in r["views"]}
     assert views["mean"] == "output" and "residual" not in views, views
     refusing = {(r["row"], r["refuses"]) for r in one["results"] if "refuses" in r}
     assert any(row == "fast" and "f32 only" in why for row, why in refusing), refusing
+    check_blocks(done.stdout, one["results"])
+    assert "| fast | refuses: " in markdown and "| row | cold us | " in markdown, markdown
+
+
+def check_blocks(text, results):
+    """One block a work: its rows by time, then those that refuse; nothing is wider than a terminal."""
+    assert max(map(len, text.splitlines())) <= 100, text
+    blocks = [b.splitlines() for b in text.split("\n\n") if "variation" in b]
+    works = {(r["kernel"], r["shape"], r["dtype"], r["variation"]) for r in results}
+    assert len(blocks) == len(works) == 2, text
+    for heading, views, head, *rows in blocks:
+        assert "(floor " in heading and " -> " in views and head.split()[:3] == ["row", "cold", "us"], heading
+        kernel, dtype = heading.split("  ")[0], heading.split("  ")[2]
+        of = [r for r in results if (r["kernel"], r["dtype"]) == (kernel, dtype)]
+        timed = sorted((r for r in of if "median_us" in r), key=lambda r: r["median_us"])
+        assert [row.split()[0] for row in rows][: len(timed)] == [r["row"] for r in timed], (rows, timed)
+        assert sum(" refuses: " in row for row in rows) == sum("refuses" in r for r in of), rows
+
+
+def test_once():
+    case = ["--device", "cpu", "--kernel", "gelu_forward", "--shape", "R=24 C=32", "--dtype"]
+    assert run(*case, "f32", "--once", "fast").returncode == 0
+    refused = run(*case, "bf16", "--once", "fast")
+    assert refused.returncode == 2 and "gelu_forward=fast refuses: " in refused.stderr, refused
+    several = run("--device", "cpu", "--kernel", "gelu_forward", "--once", "fast")
+    assert several.returncode == 2 and "one launch is wanted, and" in several.stderr, several
 
 
 def test_refusals():
     for arguments, words in [
-        (["--fast"], "no option --fast"),
-        (["--rounds"], "needs a value"),
-        (["--rounds", "x"], "not a number"),
+        (["--fast"], "no such flag\nwhere: --fast"),
+        (["--kernls=x"], "try: --kernel\n"),
+        (["--rounds"], "--rounds: 1 required TEXT missing"),
+        (["--rounds", "x"], '"x" should be a whole number\nwhere: --rounds'),
+        (["--rounds", "0"], "0 is less than 1\nwhere: --rounds"),
+        (["--json", "nowhere/out.json"], "where: --json"),
         (["--device", "simt"], "knows nothing of speed"),
         (["--device", "h100-80"], "made up"),
         (["--device", "toaster"], "no such device"),
         (["--kernel", "fly"], 'no kernel "fly"'),
+        (["--kernel", "layernorm_forwad"], "try: layernorm_forward\n"),
         (["--kernel", "fill", "--row", "fly"], 'no row "fly" on cpu in fill: reference'),
         (["--shape", "R=1 C=1"], "say which by --kernel"),
         (["--kernel", "fill", "--shape", "R=1 Q=1"], "no size Q"),
@@ -87,7 +147,8 @@ def test_refusals():
     ]:
         device = [] if "--device" in arguments else ["--device", "cpu"]
         done = run(*device, *arguments)
-        assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, (arguments, done)
+        assert done.returncode == 2 and words in done.stderr, (arguments, done)
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") <= 3, (arguments, done)
 
 
 def test_every_kernel_is_listed():

@@ -74,6 +74,27 @@ class Region {
   std::unique_ptr<kernels::Graph> graph_;
 };
 
+struct Timed {
+  std::unique_ptr<Region> region;
+  Times times;
+  double spent_ms = 0;
+};
+
+/// Some regions of one contender; at least one while it has no time at all.
+void time_round(Timed& t, double round_ms, double most_ms, bool counts) {
+  for (int k = t.region->regions(round_ms); k > 0 && (t.times.us.empty() || t.spent_ms <= most_ms); --k) {
+    t.spent_ms += t.region->milliseconds();
+    if (counts) t.times.us.push_back(t.region->us());
+  }
+  if (!t.times.us.empty()) t.times.launches = t.region->launches();
+}
+
+Times summary(Times t) {
+  t.median = quantile(t.us, 0.5), t.p10 = quantile(t.us, 0.1), t.p90 = quantile(t.us, 0.9);
+  t.doubt = doubt_of(t.us);
+  return t;
+}
+
 }  // namespace
 
 double quantile(std::vector<double> values, double p) {
@@ -85,31 +106,41 @@ double quantile(std::vector<double> values, double p) {
   return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
+double doubt_of(const std::vector<double>& values) {
+  if (values.size() < 2) return INFINITY;
+  const double half = std::min(0.98 / std::sqrt(static_cast<double>(values.size())), 0.5);
+  return (quantile(values, 0.5 + half) - quantile(values, 0.5 - half)) / 2 / quantile(values, 0.5);
+}
+
 std::vector<Times> measure(Stream& stream, std::size_t sets, const std::vector<Contender>& contenders,
                            const Protocol& protocol) {
   const double round_ms = protocol.min_time * 1e3 / protocol.rounds;
   const double most_ms = 10 * protocol.min_time * 1e3;  // a row that has taken so long is not timed again
-  std::vector<Times> times(contenders.size());
-  std::vector<double> spent_ms(contenders.size());
-  std::vector<std::unique_ptr<Region>> regions;
+  std::vector<Timed> timed(contenders.size());
   for (std::size_t i = 0; i < contenders.size(); ++i) {
-    regions.push_back(std::make_unique<Region>(stream, sets, contenders[i]));
-    spent_ms[i] = regions[i]->us() * 1e-3 * regions[i]->launches();
-    if (spent_ms[i] > most_ms) times[i] = {.us = {regions[i]->us()}, .launches = regions[i]->launches()};
-    else regions[i]->stretch(round_ms / regions_a_round);
+    Timed& t = timed[i];
+    t.region = std::make_unique<Region>(stream, sets, contenders[i]);
+    t.spent_ms = t.region->us() * 1e-3 * t.region->launches();
+    if (t.spent_ms > most_ms) t.times = {.us = {t.region->us()}, .launches = t.region->launches()};
+    else t.region->stretch(round_ms / regions_a_round);
   }
   for (int round = -1; round < protocol.rounds; ++round) {  // round -1 warms up
-    for (std::size_t i = 0; i < regions.size(); ++i) {
-      Region& region = *regions[i];
-      if (round < 0 && region.launches() == 1) continue;  // slow enough to be warm by now
-      for (int k = region.regions(round_ms); k > 0 && (times[i].us.empty() || spent_ms[i] <= most_ms); --k) {
-        spent_ms[i] += region.milliseconds();
-        if (round >= 0) times[i].us.push_back(region.us());
-      }
-      if (!times[i].us.empty()) times[i].launches = region.launches();
+    for (Timed& t : timed) {
+      if (round < 0 && t.region->launches() == 1) continue;  // slow enough to be warm by now
+      time_round(t, round_ms, most_ms, round >= 0);
     }
   }
-  for (Times& t : times) t.median = quantile(t.us, 0.5), t.p10 = quantile(t.us, 0.1), t.p90 = quantile(t.us, 0.9);
+  const double longest_ms = std::max(protocol.max_time, protocol.min_time) * 1e3;
+  for (bool again = true; again;) {
+    again = false;
+    for (Timed& t : timed) {
+      if (t.spent_ms >= longest_ms || doubt_of(t.times.us) <= known_within) continue;
+      time_round(t, round_ms, longest_ms, true);
+      again = true;
+    }
+  }
+  std::vector<Times> times;
+  for (Timed& t : timed) times.push_back(summary(std::move(t.times)));
   return times;
 }
 

@@ -60,7 +60,7 @@ print("script/gpu without a GPU: as it says")
 with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
     (root / "torch.py").write_text("raise ImportError('no torch in this test')\n")
-    program = root / "bench_kernels"
+    program = root / "mae"
     program.write_text(f"""#!{sys.executable}
 import json, os, pathlib, sys
 with open("{root}/calls", "a") as calls:
@@ -71,12 +71,12 @@ sys.exit(int(os.environ.get("BENCH_FAILS", "0")) if out.name == "before.json" el
 """)
     program.chmod(0o755)
     for fails, code in [("0", 0), ("1", 1)]:
-        environment = {**os.environ, "BENCH_KERNELS": str(program), "PYTHONPATH": str(root), "BENCH_FAILS": fails}
+        environment = {**os.environ, "MAE_PROGRAM": str(program), "PYTHONPATH": str(root), "BENCH_FAILS": fails}
         run = subprocess.run([pathlib.Path(sys.argv[1]) / "bench" / "gpu", root / "out"], env=environment, capture_output=True,
                              text=True, timeout=60)
         assert run.returncode == code and "no PyTorch here" in run.stdout, run
     before, behind, products, rest = (root / "calls").read_text().splitlines()[:4]
-    assert "--kernel matmul --all" in products, products
+    assert products.startswith("bench kernels --device cuda") and "--kernel matmul --all" in products, products
     assert "--case attention_forward B=256 T=50 H=12 D=64 bf16 +lse:output" in before and "--skip-unknown" in before, before
     assert "--no-check" in behind and "--budget" in rest and "--case" not in rest, (behind, rest)
     assert len(json.loads((root / "out" / "ours.json").read_text())["runs"]) == 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """bench/peers/kernels.py [--device cuda] [--json FILE] [--min-time 0.1] [--rounds 5] [--budget S] [--tiny]
-[--only TEXT]: the same work as bench_kernels, by PyTorch. --tiny: small sizes, to try the script itself. --only: names
-that contain the text.
+[--only TEXT]: the same work as `mae bench kernels`, by PyTorch. --tiny: small sizes, to try the script itself.
+--only: names that contain the text.
 
 Random data, inputs in turn so that caches do not serve them, contenders in turn, medians: docs/benchmarking.md. A
 contender that refuses, or that this machine cannot compile, is written down with its reason.
@@ -59,7 +59,7 @@ def plan(tiny):
 
 
 def ceilings(device, tiny):
-    """A large copy and a large product, as bench_kernels measures them."""
+    """A large copy and a large product, as `mae bench kernels` measures them."""
     n, side = (1 << 16, 64) if tiny else (1 << 29, 8192)
     a, b = work.random(device, side, side), work.random(device, side, side)
     x = torch.randn(n, device=device)

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
+#include "kernels/cuda/profile.h"
 
 void* cudnn_frontend::cudnn_dlhandle = nullptr;  // the front end asks it for every function of the library
 
@@ -199,6 +200,7 @@ void execute(Stream& stream, const Args& a, void* scratch) {
   check(frontend::detail::set_stream(kept.handle, static_cast<cudaStream_t>(stream.native())), "cudnnSetStream",
         a.kernel);
   Memory memory = memory_of(a);
+  const LaunchRange range(stream.running);
   check(plan_of(stream, a, kept).execute(kept.handle, memory, scratch), a.kernel);
 }
 

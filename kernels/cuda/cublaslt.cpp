@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "kernels/core/choices.h"
+#include "kernels/cuda/profile.h"
 #include "kernels/matmul_passes.h"
 
 namespace kernels::cuda {
@@ -143,6 +144,7 @@ class Product {
   void run(Stream& stream, const cublasLtMatmulAlgo_t& algorithm) const {
     const float alpha = 1, beta = s_.residual || s_.mode == Write::accumulate ? 1.0f : 0.0f;
     const View& c = s_.residual ? s_.residual : s_.out;
+    const LaunchRange range(stream.running);
     check(cublasLtMatmul(handle_, description_.get(), &alpha, s_.b.data, a_.get(), s_.a.data, b_.get(), &beta, c.data,
                          c_.get(), s_.out.data, d_.get(), &algorithm, scratch_, workspace_bytes,
                          static_cast<cudaStream_t>(stream.native())),

@@ -11,6 +11,7 @@
 #include "kernels/core/dtype.h"
 #include "kernels/core/fragments.h"
 #include "kernels/core/stream.h"
+#include "kernels/cuda/profile.h"
 
 #define MAE_GPU cuda
 
@@ -46,6 +47,8 @@ void run_kernel(Stream& stream, Grid grid, void (*kernel)(Parameters...), Argume
   if (grid.shared > unasked)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(grid.shared)),
           "cudaFuncSetAttribute");
+  const LaunchRange range(stream.running);
+  if (asked_facts) note_facts(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads, grid.shared);
   stream.running.warps = std::max(stream.running.warps, grid.blocks * ((grid.threads + 31) / 32));
   cudaLaunchAttribute cluster{.id = cudaLaunchAttributeClusterDimension};
   cluster.val.clusterDim = {grid.cluster, 1, 1};
