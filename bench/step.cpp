@@ -182,15 +182,17 @@ Json to_json(const StepTimes& r) {
 
 int measure(kernels::Stream& stream, const StepCommand& o) {
   const Ceilings ceilings = measure_ceilings(stream.device(), all_kernels(), {o.step.compute});
-  const Ceiling product = ceilings.products.at(o.step.compute);
-  fmt::print("{}, {} on {}, {} threads; product {:.1f} GFLOP/s ({})\n", o.step.config.preset, o.dtype,
-             origin_of(stream.device()).at("name").text, kernels::cpu::threads(), product.rate * 1e-9, product.what);
+  const bool gpu = stream.device().kind == DeviceKind::cuda;
+  fmt::print("{}, {} on {}, {} threads; product {:.1f} GFLOP/s, {} {:.1f}\n", o.step.config.preset, o.dtype,
+             origin_of(stream.device()).at("name").text, kernels::cpu::threads(),
+             ceilings.products.at(o.step.compute).rate * 1e-9, gpu ? "peak" : "multiply-adds in registers",
+             ceilings.peak(o.step.compute) * 1e-9);
   std::vector<std::vector<std::string>> rows{{"batch", "ms a step", "p10 - p90", "images/s", "ms an image",
-                                              "model GFLOP/s", "% of product", "memory", "launches"}};
+                                              "model GFLOP/s", "% of peak", "memory", "launches"}};
   Json results = Json::array();
   for (const int batch : o.batches) {
     const StepTimes times = measure_batch(stream, o, batch);
-    rows.push_back(table_row(times, product.rate));
+    rows.push_back(table_row(times, ceilings.peak(o.step.compute)));
     results.add({}, to_json(times));
   }
   fmt::print("{}", apps::aligned(rows, "rrrrrrrrr"));
@@ -198,7 +200,7 @@ int measure(kernels::Stream& stream, const StepCommand& o) {
   Json json = origin_of(stream.device());
   json.add("threads", kernels::cpu::threads()).add("dtype", o.dtype).add("graph", o.graph);
   json.add("ceilings", to_json(ceilings)).add("model", description(o.step.config, 0)).add("results", results);
-  write_json(o.json, json);
+  apps::write_json(o.json, json);
   return 0;
 }
 
