@@ -15,5 +15,7 @@ set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/operands.cpp PROPERTIES CO
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/works.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
 if(PYTHON3)
   add_test(NAME bench COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_bench.py $<TARGET_FILE:bench_kernels>)
-  set_tests_properties(bench PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  add_test(NAME bench.side_by_side COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_side_by_side.py)
+  add_test(NAME bench.peers COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/peers/test_model.py)  # where PyTorch is
+  set_tests_properties(bench bench.side_by_side bench.peers PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()

@@ -16,12 +16,10 @@ import subprocess
 import sys
 
 here = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(here))
+sys.path[:0] = [str(here), str(here / "peers")]
 import step_report  # noqa: E402
+from step import CONTENDERS, SDPA  # noqa: E402
 from workers import Worker, WorkerError  # noqa: E402
-
-PEERS = ("official", "eager", "hf", "compile", "compile-trim")
-SDPA = ("flash", "cudnn", "efficient", "math")
 
 
 def output_of(*command):
@@ -163,14 +161,22 @@ def parse(words):
     add = parser.add_argument
     add("--model", dest="models", action="append", type=lambda v: ("--model", v), default=[], help="again for more")
     add("--config", dest="models", action="append", type=lambda v: ("--config", v), help="a file of apps/configs")
-    add("--sizes", dest="models", action="append", type=lambda v: ("--sizes", v), help="a file of what mae_bench step "
-        "--describe has printed: peers alone, without mae_bench")
+    add(
+        "--sizes",
+        dest="models",
+        action="append",
+        type=lambda v: ("--sizes", v),
+        help="a file of what mae_bench step --describe has printed: peers alone, without mae_bench",
+    )
     add("--batch", type=int, required=True)
     add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--dtype", choices=("f32", "bf16"), help="f32 on the CPU, bf16 on a GPU")
     add("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    add("--contenders", default="eager,compile", help=f"of {', '.join(PEERS)}; compile:flash forces one of SDPA's "
-        f"backends: {', '.join(SDPA)}")
+    add(
+        "--contenders",
+        default="eager,compile",
+        help=f"of {', '.join(CONTENDERS)}; compile:flash forces one of SDPA's backends: {', '.join(SDPA[1:])}",
+    )
     add("--pairs", action="store_true", help="ours and one peer at a time: where memory does not hold all")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=5, help="of one contender in one round")
@@ -190,8 +196,8 @@ def check(parser, arguments):
     names = [name for name in arguments.contenders.split(",") if name]
     for name in names:
         contender, colon, sdpa = name.partition(":")
-        if contender not in PEERS or (colon and sdpa not in SDPA):
-            parser.error(f'no contender "{name}": {", ".join(PEERS)}, with :{", :".join(SDPA)} or without')
+        if contender not in CONTENDERS or (colon and sdpa not in SDPA[1:]):
+            parser.error(f'no contender "{name}": {", ".join(CONTENDERS)}, with :{", :".join(SDPA[1:])} or without')
     if arguments.rounds < 3 or arguments.batch < 1 or arguments.threads < 1 or arguments.seconds <= 0:
         parser.error("--rounds is 3 at least, --batch and --threads 1, and --seconds more than 0")
     if arguments.picture and not arguments.picture.endswith(".svg"):

@@ -89,7 +89,7 @@ def origin(record):
 def notes(record, run):
     """What a reader must know to trust the table."""
     of = run["reference"]
-    lines = [f"ratio: time of the contender by that of {of}, median of {record['rounds']} rounds; above 1 {of} is faster"]
+    lines = [f"ratio: time by that of {of}, median of {record['rounds']} rounds; above 1, {of} is faster"]
     wanted = run["model"].get("parameters")
     for c in run["contenders"]:
         if wanted and c.get("parameters", wanted) != wanted:

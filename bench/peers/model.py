@@ -46,8 +46,8 @@ class Attention(nn.Module):
 
     def split(self, x, parts):
         """(B, T, parts C) -> parts of (B, heads, T, D)."""
-        batch, tokens, width = x.shape
-        return x.reshape(batch, tokens, parts, self.heads, width // parts // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        heads = x.reshape(*x.shape[:2], parts, self.heads, x.shape[2] // parts // self.heads)
+        return heads.permute(2, 0, 3, 1, 4).unbind(0)
 
     def forward(self, x, asking=None):
         """asking: (B, N, C), rows of x; only they have queries. None: all of x."""
@@ -71,9 +71,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=sizes.ln_eps)
         self.attn = Attention(dim, heads, sizes.qkv_bias, sdpa)
         self.norm2 = nn.LayerNorm(dim, eps=sizes.ln_eps)
-        self.mlp = nn.Sequential(
-            OrderedDict(fc1=nn.Linear(dim, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, dim))
-        )
+        self.mlp = nn.Sequential(OrderedDict(fc1=nn.Linear(dim, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, dim)))
 
     def forward(self, x, rows=None):
         """rows: (B, N), the only tokens whose output is wanted; None: all."""
