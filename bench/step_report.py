@@ -81,7 +81,8 @@ def origin(record):
     versions |= dict.fromkeys(f"transformers {c['transformers']}" for c in ready if "transformers" in c)
     product = max((c.get("product_gflop_per_s", 0) for c in ready), default=0)
     return (
-        f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores; {record['date']}; commit {record['commit']}; "
+        f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f} before; "
+        f"{record['date']}; commit {record['commit']}; "
         + "; ".join([*versions, f"a large product by PyTorch {product:.0f} GFLOP/s" if product else "no PyTorch"])
     )
 
