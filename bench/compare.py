@@ -3,6 +3,8 @@
 in one run into one table, comparison.md and comparison.json, with the targets of comparisons.py. Without --out the
 table is printed alone.
 bench/compare.py --join OUT.json A.json B.json: the runs of several JSONs of `mae bench kernels` in one.
+bench/compare.py OLD.json NEW.json, both of side_by_side.py or of `mae bench`: what is faster, what slower, and what is
+noise (verdicts.py).
 
 OURS.json may hold several runs of one device, before and behind the peers: a row's time is the mean of its medians, and
 `drift` says how far they lie apart.
@@ -15,6 +17,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import comparisons  # noqa: E402
+import verdicts  # noqa: E402
 
 
 def sizes(shape):
@@ -207,8 +210,11 @@ def main():
         pathlib.Path(arguments.join).write_text(json.dumps(joined_runs) + "\n")
         return
     if len(arguments.files) != 2:
-        parser.error("two files: ours and the peers'")
+        parser.error("two files: ours and the peers', or old and new")
     ours, peers = map(read, arguments.files)
+    if not ("runs" in ours and "results" in peers):  # the second is not of peers/kernels.py
+        print(verdicts.text(*verdicts.compare(ours, peers)), end="")
+        return
     if peers.get("tiny"):
         parser.error(f"{arguments.files[1]} was made with --tiny: these are not the sizes of ours")
     lines = compare(ours, peers)
