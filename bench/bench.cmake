@@ -14,13 +14,8 @@ set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/peak.cpp PROPERTIES COMPIL
 # The templates of every kernel, which test_kernels has under sanitizers: there they take three times as long to compile.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/works.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=all)
 if(PYTHON3)
-<<<<<<< HEAD
   add_test(NAME bench COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_bench.py $<TARGET_FILE:mae>)
-  set_tests_properties(bench PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
-=======
-  add_test(NAME bench COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_bench.py $<TARGET_FILE:bench_kernels>)
   add_test(NAME bench.side_by_side COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_side_by_side.py)
   add_test(NAME bench.peers COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/peers/test_model.py)  # where PyTorch is
   set_tests_properties(bench bench.side_by_side bench.peers PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
->>>>>>> peers
 endif()
