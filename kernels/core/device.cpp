@@ -1,5 +1,6 @@
 #include "kernels/core/device.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,6 +16,8 @@ namespace {
 
 constexpr std::size_t GiB = std::size_t{1} << 30;
 constexpr std::size_t alignment = 512;  // the segments of a parameter buffer start on such bounds
+// A step walks through more memory than the processor can keep small pages of in mind.
+constexpr std::size_t large_page = std::size_t{2} << 20;
 
 Device this_cpu() {
   const auto pages = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)),
@@ -123,9 +126,13 @@ void* allocate(const Device& device, std::size_t bytes) {
   if constexpr (with_cuda) {
     if (device.kind == DeviceKind::cuda) return cuda::allocate(device, (bytes + alignment - 1) / alignment * alignment);
   }
+  const bool large = bytes >= 4 * large_page;
   void* data = nullptr;  // not rounded up, so that the address sanitizer sees an access behind the last byte
-  if (posix_memalign(&data, alignment, bytes > 0 ? bytes : 1) != 0)
+  if (posix_memalign(&data, large ? large_page : alignment, bytes > 0 ? bytes : 1) != 0)
     throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted", device.name, "a smaller --micro-batch");
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(data, bytes / large_page * large_page, MADV_HUGEPAGE);  // a wish: what it answers changes nothing
+#endif
   return data;
 }
 

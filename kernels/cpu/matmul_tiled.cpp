@@ -101,6 +101,18 @@ MAE_VECTOR void pack_b(const MatMul& s, std::int64_t k, std::int64_t depth, std:
   }
 }
 
+/// Asks for part i of n of what pack_b will read next: it comes while sums are made, and weights come from far.
+MAE_VECTOR void ask_for_b(const MatMul& s, std::int64_t k, std::int64_t depth, std::int64_t n, std::int64_t columns,
+                          std::int64_t i, std::int64_t parts) {
+  constexpr std::int64_t line = 16;
+  const bool transposed = s.b_layout == Layout::transposed;
+  const std::int64_t rows = transposed ? columns : depth, across = transposed ? depth : columns;
+  for (std::int64_t r = rows * i / parts; r < rows * (i + 1) / parts; ++r) {
+    const float* from = transposed ? s.b.row<float>(n + r) + k : s.b.row<float>(k + r) + n;
+    for (std::int64_t c = 0; c < across; c += line) __builtin_prefetch(from + c, 0, 2);
+  }
+}
+
 /// Rows of a over a block of k.
 struct RowsOfA {
   const float* at;
@@ -150,9 +162,12 @@ Start start_of(const MatMul& s, std::int64_t m, std::int64_t n, bool first) {
 void multiply_block(const MatMul& s, Range m, Range n_range, Range k, const RowsOfA& a, float* packed_b) {
   const std::int64_t depth = k.end - k.begin, most = packed_b_floats / depth / tile_columns * tile_columns;
   for (std::int64_t n = n_range.begin; n < n_range.end; n += most) {
-    const std::int64_t columns = std::min(most, n_range.end - n);
+    const std::int64_t columns = std::min(most, n_range.end - n), next = n + columns;
     pack_b(s, k.begin, depth, n, columns, packed_b);
     for (std::int64_t i = m.begin; i < m.end; i += tile_rows) {
+      if (next < n_range.end)
+        ask_for_b(s, k.begin, depth, next, std::min(most, n_range.end - next), (i - m.begin) / tile_rows,
+                  (m.end - m.begin + tile_rows - 1) / tile_rows);
       RowsOfA rows = a;
       rows.at += (i - m.begin) / tile_rows * a.panel;
       multiply_rows(rows, packed_b, start_of(s, i, n, k.begin == 0), s.out.row<float>(i) + n, s.out.row_stride,
