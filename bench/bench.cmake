@@ -6,7 +6,11 @@ file(GLOB cases CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DI
 list(TRANSFORM cases REPLACE "(.+)" "#include \"\\1\"\n")
 list(JOIN cases "" cases)
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/bench/cases.h CONTENT "#pragma once\n\n${cases}")
-target_link_libraries(bench_kernels PRIVATE mae_engine)
+target_link_libraries(bench_kernels PRIVATE mae_model)
+if(MAE_WITH_JPEG)  # bare_jpeg.cpp
+  target_link_libraries(bench_kernels PRIVATE JPEG::JPEG)
+  target_compile_definitions(bench_kernels PRIVATE MAE_WITH_JPEG)
+endif()
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/report.cpp PROPERTIES COMPILE_DEFINITIONS MAE_COMMIT="${MAE_COMMIT}")
 # Nothing here is timed itself, and compiles faster so; operands.cpp has the loops over gigabytes.
 target_compile_options(bench_kernels PRIVATE -O1)

@@ -9,6 +9,7 @@
 
 #include "bench/ceilings.h"
 #include "bench/contest.h"
+#include "bench/loader.h"
 #include "bench/options.h"
 #include "bench/report.h"
 
@@ -116,6 +117,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    if (argc > 1 && std::string(argv[1]) == "loader") return bench::run_loader(argc - 1, argv + 1);
     return bench::run(argc, argv);
   } catch (const kernels::Error& error) {
     fmt::print(stderr, "bench_kernels: {}{}\n", error.what(), error.advice().empty() ? "" : "; try " + error.advice());
