@@ -22,6 +22,7 @@ struct Command {
 
 constexpr Command commands[] = {
     {"data", "what is in a data set, what cannot be read, and how the model will see it", data},
+    {"pack", "decode a data set once, into files that training reads without decoding", pack},
     {"pretrain", "pretrain a Masked Autoencoder on images", pretrain},
     {"reconstruct", "what a pretrained model makes of masked images, as a picture", reconstruct},
     {"probe", "how good are the features? A linear classifier on the frozen encoder", probe},

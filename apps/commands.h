@@ -7,6 +7,7 @@
 namespace apps {
 
 int data(int argc, char** argv);
+int pack(int argc, char** argv);
 int pretrain(int argc, char** argv);
 int reconstruct(int argc, char** argv);
 int probe(int argc, char** argv);

@@ -13,6 +13,7 @@
 #include "apps/output_file.h"
 #include "apps/progress.h"
 #include "apps/show_channels.h"
+#include "mae/dataset_formats.h"
 #include "mae/file_table.h"
 
 namespace apps {
@@ -31,7 +32,8 @@ struct DataCommand {
 };
 
 void add_options(OptionTable& t, DataCommand& o) {
-  t.add("data", o.path, "as --data of pretrain: a folder, a list (*.txt, *.csv), or IDX or CIFAR-10")
+  t.add("data", o.path,
+        "as --data of pretrain: a folder, a list (*.txt, *.csv), IDX or CIFAR-10, or what `mae pack` wrote")
       .positional()
       .shown_as("PATH")
       .must_be_given();
@@ -60,11 +62,12 @@ void check(const DataCommand& o) {
     throw kernels::Error("--json and --sheet name one file, " + o.json, "--sheet", "another name");
 }
 
-/// Refuses to write over what is read, and to add an image to a folder of images.
+/// Refuses to write over what is read, and to add an image to a folder of images or anything to packed ones.
 void check_no_image(const char* flag, const std::string& path, const mae::Dataset& data) {
   if (path.empty()) return;
   std::error_code error;
-  bool one = fs::equivalent(path, data.path, error) || (lies_in(path, data.folder) && mae::is_image_name(path));
+  const bool inside = lies_in(path, data.folder) && (mae::is_image_name(path) || data.format == mae::packed_format);
+  bool one = inside || fs::equivalent(path, data.path, error);
   const bool of_list = data.file && data.folder.empty() && fs::exists(path, error);
   for (std::int64_t i = 0; of_list && !one && i < data.size; ++i) one = fs::equivalent(path, data.file(i), error);
   if (one) throw kernels::Error(path + " belongs to the data set", flag, "a name outside of it");
@@ -90,9 +93,7 @@ mae::Survey look_at(const mae::Dataset& data, const std::vector<std::uint32_t>& 
   const auto show = [&](std::int64_t done) {
     const double seconds = clock_seconds() - start;
     if (seconds < 1) return;  // a small set needs no line
-    const double rate = static_cast<double>(done) / seconds;
-    progress.show_line(fmt::format("{}/{} images  {:.0f} images/s  ETA {}", done, total, rate,
-                                   short_time(static_cast<double>(total - done) / rate)));
+    progress.show_line(images_line(done, total, seconds));
   };
   return mae::survey(data, samples, {.workers = workers, .progress = show});
 }

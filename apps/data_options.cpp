@@ -35,10 +35,9 @@ mae::Dataset open_other_split(const DataOptions& options, const mae::Config& con
 void add_data_options(OptionTable& options, DataOptions& data) {
   options.group("Data");
   options
-      .add(
-          "data", data.data,
-          "training images: a folder of images, a list of files (*.txt, *.csv), or a file or folder in IDX or CIFAR-10 "
-          "format; DIR:val and DIR:test are other splits")
+      .add("data", data.data,
+           "training images: a folder of images, a list of files (*.txt, *.csv), a file or folder in IDX or CIFAR-10 "
+           "format, or what `mae pack` wrote; DIR:val and DIR:test are other splits")
       .shown_as("PATH")
       .must_be_given();
   options

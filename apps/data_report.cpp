@@ -101,13 +101,6 @@ void print_classes(std::vector<ClassCount> counts) {
   fmt::print("\n{}", aligned(rows, "lrl"));
 }
 
-void print_damaged(const char* title, const std::vector<mae::Damaged>& damaged) {
-  if (damaged.empty()) return;
-  std::vector<std::vector<std::string>> rows{{title, ""}};
-  for (const mae::Damaged& d : damaged) rows.push_back({d.error.where(), d.error.fact()});
-  fmt::print("\n{}", aligned(rows, "ll"));
-}
-
 Json damaged_json(const std::vector<mae::Damaged>& damaged) {
   Json list = Json::array();
   for (const mae::Damaged& d : damaged)
@@ -128,6 +121,17 @@ Json sizes_json(const mae::Survey& survey) {
 
 }  // namespace
 
+void print_damaged(const char* title, const std::vector<mae::Damaged>& damaged) {
+  if (damaged.empty()) return;
+  std::vector<std::vector<std::string>> rows{{title, ""}};
+  for (const mae::Damaged& d : damaged) rows.push_back({d.error.where(), d.error.fact()});
+  fmt::print("\n{}", aligned(rows, "ll"));
+}
+
+std::string pixel_kind(const mae::Dataset& data) {
+  return fmt::format("{} channel{} of {}", data.channels, data.channels == 1 ? "" : "s", depth_text(data.dtype));
+}
+
 void print_report(const DataReport& r) {
   const std::vector<ClassCount> counts = class_counts(r.data);
   std::vector<std::vector<std::string>> rows{
@@ -136,9 +140,8 @@ void print_report(const DataReport& r) {
     rows.insert(rows.begin() + 1, {"split", fmt::format("training; beside it PATH:{}", fmt::join(others, ", PATH:"))});
   if (r.survey.images > 0) {
     rows.push_back({"size", sizes_text(r.survey)});
-    rows.push_back({"pixels", fmt::format("{} channel{} of {}, values {:g} to {:g}", r.data.channels,
-                                          r.data.channels == 1 ? "" : "s", depth_text(r.data.dtype),
-                                          r.survey.smallest(), r.survey.largest())});
+    rows.push_back({"pixels", fmt::format("{}, values {:g} to {:g}", pixel_kind(r.data), r.survey.smallest(),
+                                          r.survey.largest())});
   }
   if (!r.data.left_out.empty())
     rows.push_back({"left out", left_out_text(r.data) + " (not .jpg, .jpeg, .png or .npy)"});

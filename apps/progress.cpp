@@ -12,6 +12,12 @@
 
 namespace apps {
 
+std::string images_line(std::int64_t done, std::int64_t total, double seconds) {
+  const double rate = static_cast<double>(done) / seconds;
+  return fmt::format("{}/{} images  {:.0f} images/s  ETA {}", done, total, rate,
+                     short_time(static_cast<double>(total - done) / rate));
+}
+
 std::string short_time(double seconds) {
   if (!(seconds >= 0) || seconds > 1e9) return "?";
   const auto s = std::int64_t(std::llround(seconds)), minutes = s / 60, hours = minutes / 60;

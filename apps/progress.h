@@ -21,6 +21,9 @@ struct Progress {
 /// padded to the width of their totals, so that the line does not jump.
 std::string progress_line(const Progress& progress);
 
+/// "1200/5000 images  400 images/s  ETA 9s": what a pass over a data set has done in so many seconds.
+std::string images_line(std::int64_t done, std::int64_t total, double seconds);
+
 /// 12s, 3m20s, 1h02m, 3d04h; "?" for what is not known.
 std::string short_time(double seconds);
 

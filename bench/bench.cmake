@@ -7,6 +7,10 @@ list(TRANSFORM cases REPLACE "(.+)" "#include \"\\1\"\n")
 list(JOIN cases "" cases)
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/bench/cases.h CONTENT "#pragma once\n\n${cases}")
 target_link_libraries(mae_bench PRIVATE mae_apps)
+if(MAE_WITH_JPEG)  # bare_jpeg.cpp
+  target_link_libraries(mae_bench PRIVATE JPEG::JPEG)
+  target_compile_definitions(mae_bench PRIVATE MAE_WITH_JPEG)
+endif()
 # Little here is timed itself, and compiles faster so; operands.cpp has the loops over gigabytes, peak.cpp a ceiling.
 target_compile_options(mae_bench PRIVATE -O1)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/operands.cpp PROPERTIES COMPILE_OPTIONS -O3)

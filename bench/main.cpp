@@ -8,6 +8,7 @@
 #include "apps/cli.h"
 #include "apps/table.h"
 #include "bench/kernels.h"
+#include "bench/loader.h"
 #include "bench/step.h"
 
 namespace bench {
@@ -22,6 +23,7 @@ struct Bench {
 constexpr Bench benches[] = {
     {"kernels", "every row of every kernel, beside the least time that the machine allows", run_kernels},
     {"step", "whole training steps of a model", run_step},
+    {"loader", "what a core reads, decodes and crops of a data set", run_loader},
 };
 
 std::string help() {

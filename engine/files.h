@@ -37,6 +37,7 @@ class InputFile {
 
   const std::string& path() const { return path_; }
   std::uint64_t size() const { return size_; }
+  int descriptor() const { return file_.get(); }
   /// Reads exactly `bytes` bytes from `offset`; throws where the file ends before.
   void read_at(std::uint64_t offset, void* destination, std::uint64_t bytes) const;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "kernels/core/check.h"
@@ -74,7 +75,7 @@ Crop random_view(int height, int width, const CropRange& range, const DrawOf& dr
   return crop;
 }
 
-void apply(const Image& image, const Crop& crop, int height, int width, std::byte* out) {
+void apply(const ImageView& image, const Crop& crop, int height, int width, std::byte* out) {
   const bool inside = crop.top >= 0 && crop.left >= 0 && crop.height >= 1 && crop.width >= 1 &&
                       crop.height <= image.height - crop.top && crop.width <= image.width - crop.left;
   if (!inside || height < 1 || width < 1) {
@@ -99,24 +100,35 @@ void apply(const Image& image, const Crop& crop, int height, int width, std::byt
 
 Image apply(const Image& image, const Crop& crop, int height, int width) {
   Image out = make_image(height, width, image.channels, image.dtype);
-  apply(image, crop, height, width, out.pixels.data());
+  apply(view_of(image), crop, height, width, out.pixels.data());
   return out;
 }
 
-Image fit(Image image, int height, int width) {
-  if (image.height == height && image.width == width) return image;
+void fit(const ImageView& image, int height, int width, std::byte* out) {
+  if (image.height == height && image.width == width) {
+    std::memcpy(out, image.pixels, image.bytes());
+    return;
+  }
   const Crop whole{.height = image.height, .width = image.width};
   const std::int64_t by_width = std::int64_t{width} * image.height, by_height = std::int64_t{height} * image.width;
   // The larger of the two scales covers both sides; the other side's length is cut to a whole number, as torchvision
   // does.
   const int full_height = by_width >= by_height ? static_cast<int>(by_width / image.width) : height;
   const int full_width = by_width >= by_height ? width : static_cast<int>(by_height / image.height);
-  const Image covering = apply(image, whole, full_height, full_width);
+  Image covering = make_image(full_height, full_width, image.channels, image.dtype);
+  apply(image, whole, full_height, full_width, covering.pixels.data());
   const Crop centre{.top = rounded((full_height - height) / 2.0),
                     .left = rounded((full_width - width) / 2.0),
                     .height = height,
                     .width = width};
-  return apply(covering, centre, height, width);
+  apply(view_of(covering), centre, height, width, out);
+}
+
+Image fit(Image image, int height, int width) {
+  if (image.height == height && image.width == width) return image;
+  Image out = make_image(height, width, image.channels, image.dtype);
+  fit(view_of(image), height, width, out.pixels.data());
+  return out;
 }
 
 }  // namespace mae

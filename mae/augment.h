@@ -40,10 +40,11 @@ Crop random_view(int height, int width, const CropRange& range, const DrawOf& dr
 Image apply(const Image& image, const Crop& crop, int height, int width);
 
 /// The same, written to out: (height, width, channels) in the image's dtype.
-void apply(const Image& image, const Crop& crop, int height, int width, std::byte* out);
+void apply(const ImageView& image, const Crop& crop, int height, int width, std::byte* out);
 
 /// For evaluation: the smallest resize that covers height x width and keeps the aspect, then the centre. An image of
 /// this size is handed back as it is.
 Image fit(Image image, int height, int width);
+void fit(const ImageView& image, int height, int width, std::byte* out);
 
 }  // namespace mae

@@ -56,12 +56,11 @@ Dataset open_cifar10(const std::vector<fs::path>& files) {
   data.classes = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
   data.fingerprint = fingerprint(fingerprint(fingerprint_seed, data.format), held->labels.size());
   data.fingerprint = fingerprint(fingerprint(data.fingerprint, checksum(held->pixels)), checksum(held->labels));
-  data.image = [held](std::int64_t i) {
-    Image image{.height = side, .width = side, .channels = 3, .dtype = kernels::DType::u8, .pixels = {}};
-    const std::byte* from = held->pixels.data() + static_cast<std::size_t>(i) * 3 * plane;
-    image.pixels.assign(from, from + 3 * plane);
-    return image;
+  data.view = [held](std::int64_t i) {
+    const std::byte* pixels = held->pixels.data() + static_cast<std::size_t>(i) * 3 * plane;
+    return ImageView{side, side, 3, kernels::DType::u8, pixels};
   };
+  data.image = [view = data.view](std::int64_t i) { return copy_of(view(i)); };
   data.label = [held](std::int64_t i) { return std::to_integer<int>(held->labels[static_cast<std::size_t>(i)]); };
   return data;
 }

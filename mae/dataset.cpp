@@ -95,6 +95,10 @@ Dataset open_file(const Request& request, const std::string& text, const Reading
       path.string(), "check that the file is whole; put single images into a folder");
 }
 
+Dataset open_images(const fs::path& folder, const Reading& reading) {
+  return is_packed(folder) ? open_packed(folder, reading) : open_image_folder(folder, reading);
+}
+
 Dataset open_folder(const Request& request, const Reading& reading) {
   const fs::path& folder = request.path;
   const bool train = request.split == Split::train;
@@ -116,10 +120,10 @@ Dataset open_folder(const Request& request, const Reading& reading) {
   if (const auto there = split_folders(folder); !there.empty()) {
     const auto found = there.find(split_among(names_of(there), request.split));
     if (found == there.end()) no_such_split(request);
-    return open_image_folder(found->second, reading);
+    return open_images(found->second, reading);
   }
   if (request.said) no_such_split(request);
-  return open_image_folder(folder, reading);
+  return open_images(folder, reading);
 }
 
 }  // namespace
@@ -135,6 +139,7 @@ Dataset open_dataset(const std::string& path, const Reading& reading) {
     data.image = [inner = data.image, path, wanted = reading.channels](std::int64_t i) {
       return with_channels(inner(i), wanted, path);
     };
+    data.view = {};
     data.channels = data.image(0).channels;  // the first image says now whether that can be done
   }
   return data;

@@ -8,10 +8,11 @@
 //                  images also lie beside the folders, all of them, without labels
 //   image list     *.txt, one path a line, no labels; # begins a comment line
 //   image table    *.csv with a column path and, where wanted, label and split
+//   packed         a folder that `mae pack` wrote: decoded images, mapped into memory
 //
 // Where splits lie in one folder (also DIR/train and DIR/val or DIR/test), `DIR` and `DIR:train` are the training split
 // and `DIR:val` and `DIR:test` the others; so it is for a table with a column split. Where there is only one other, it
-// goes by both names. IDX and CIFAR-10 are held in memory; a folder holds only the names.
+// goes by both names. IDX and CIFAR-10 are held in memory; of a folder only the names are.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,7 @@ struct Reading {
 
 struct Dataset {
   std::string path;           // as the user gave it
-  std::string format;         // "IDX", "CIFAR-10", "image folder", "image list", "image table"
+  std::string format;         // "IDX", "CIFAR-10", "image folder", "image list", "image table", "packed"
   std::int64_t size = 0;      // samples, at least 1
   int channels = 0;           // of every image
   int height = 0, width = 0;  // of every image; 0 where they may differ
@@ -47,6 +48,8 @@ struct Dataset {
   std::function<Image(std::int64_t)> image;
   std::function<int(std::int64_t)> label;         // -1: none
   std::function<std::string(std::int64_t)> file;  // path; none where samples have no files of their own
+  // The pixels of image(i) where they lie, as long as there is a copy of the data set; none where they are decoded.
+  std::function<ImageView(std::int64_t)> view;
 };
 
 /// Where a sample comes from, for people: its file, or "PATH, sample 17".
@@ -54,8 +57,8 @@ std::string name_of(const Dataset& data, std::int64_t sample);
 
 /// Throws kernels::Error that names the file.
 /// The fingerprint does not change when the data are moved or unpacked: checksums of all pixels and labels for what is
-/// held in memory; names, sizes and labels of all files, the first 4 KiB of the first and the orientation for the
-/// others.
+/// held in memory or packed; names, sizes and labels of all files, the first 4 KiB of the first and the orientation for
+/// the others.
 Dataset open_dataset(const std::string& path, const Reading& reading = {});
 
 /// The splits "val" and "test" that lie beside a training split: `path` + ":val" finds the one. Empty for most data.

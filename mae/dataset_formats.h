@@ -20,6 +20,11 @@ inline constexpr const char* folder_format = "image folder";
 
 Dataset open_image_folder(const std::filesystem::path& folder, const Reading& reading);
 
+/// A folder that `mae pack` wrote: mae/packed.h.
+inline constexpr const char* packed_format = "packed";
+bool is_packed(const std::filesystem::path& folder);  // or that it began to write
+Dataset open_packed(const std::filesystem::path& folder, const Reading& reading);
+
 /// The folders in a folder, hidden ones left out, sorted.
 std::vector<std::string> folder_names(const std::filesystem::path& folder);
 bool holds_images(const std::filesystem::path& folder);  // in it, not below

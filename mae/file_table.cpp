@@ -46,7 +46,8 @@ namespace {
 
 Image read_entry(const FileTable& table, std::int64_t i, const Reading& reading) {
   Image image = read_image(table.path(i), reading.channels);
-  return reading.orientation == Orientation::upright ? upright(std::move(image)) : image;
+  if (reading.orientation == Orientation::upright) return upright(std::move(image));
+  return image;
 }
 
 /// The first that can be read, of the first hundred and a hundred all over the table; else throws the first's error.

@@ -175,13 +175,12 @@ Dataset open_idx(const fs::path& images) {
     data.fingerprint = fingerprint(data.fingerprint, static_cast<std::uint64_t>(size));
   data.fingerprint = fingerprint(fingerprint(data.fingerprint, checksum(array.elements)), checksum(held->labels));
 
-  data.image = [held, height = data.height, width = data.width, channels](std::int64_t i) {
-    Image image{.height = height, .width = width, .channels = channels, .dtype = held->images.dtype, .pixels = {}};
-    const std::size_t bytes = static_cast<std::size_t>(height) * row_bytes(image);
-    const std::byte* from = held->images.elements.data() + static_cast<std::size_t>(i) * bytes;
-    image.pixels.assign(from, from + bytes);
+  data.view = [held, height = data.height, width = data.width, channels](std::int64_t i) {
+    ImageView image{height, width, channels, held->images.dtype, held->images.elements.data()};
+    image.pixels += static_cast<std::size_t>(i) * image.bytes();
     return image;
   };
+  data.image = [view = data.view](std::int64_t i) { return copy_of(view(i)); };
   data.label = [held](std::int64_t i) {
     return held->labels.empty() ? -1 : std::to_integer<int>(held->labels[static_cast<std::size_t>(i)]);
   };

@@ -48,11 +48,34 @@ void to_grey(const Image& colour, Image& out) {
   for (std::size_t i = 0; i < count; ++i) out.as<T>()[i] = luma(colour.as<T>() + 3 * i);
 }
 
+thread_local std::vector<std::byte> spare;
+
+/// All bytes of a file; `bytes` is used again.
+void read_bytes(const std::string& path, std::vector<std::byte>& bytes) {
+  const engine::InputFile file(path);
+  bytes.resize(file.size());
+  file.read_at(0, bytes.data(), bytes.size());
+}
+
 }  // namespace
+
+void recycle(Image image) { spare = std::move(image.pixels); }
+
+Image image_to_fill(int height, int width, int channels, DType dtype) {
+  Image image{.height = height, .width = width, .channels = channels, .dtype = dtype, .pixels = std::move(spare)};
+  image.pixels.resize(static_cast<std::size_t>(height) * row_bytes(image));
+  return image;
+}
 
 Image make_image(int height, int width, int channels, DType dtype) {
   Image image{.height = height, .width = width, .channels = channels, .dtype = dtype, .pixels = {}};
   image.pixels.resize(static_cast<std::size_t>(height) * row_bytes(image));
+  return image;
+}
+
+Image copy_of(const ImageView& view) {
+  Image image{view.height, view.width, view.channels, view.dtype, {}};
+  image.pixels.assign(view.pixels, view.pixels + view.bytes());
   return image;
 }
 
@@ -101,7 +124,7 @@ Image with_channels(Image image, int channels, const std::string& where) {
 }
 
 Image decode_image(std::span<const std::byte> file, const std::string& where, int channels) {
-  if (starts_with(file, {0xff, 0xd8, 0xff})) return with_channels(decode_jpeg(file, where), channels, where);
+  if (starts_with(file, {0xff, 0xd8, 0xff})) return with_channels(decode_jpeg(file, where, channels), channels, where);
   if (starts_with(file, {0x93, 'N', 'U', 'M', 'P', 'Y'}))
     return with_channels(decode_npy(file, where), channels, where);
   if (!starts_with(file, {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'})) {
@@ -114,12 +137,15 @@ Image decode_image(std::span<const std::byte> file, const std::string& where, in
   return with_channels(std::move(image), channels, where);
 }
 
-Image read_image(const std::string& path, int channels) { return decode_image(read_bytes(path), path, channels); }
+Image read_image(const std::string& path, int channels) {
+  thread_local std::vector<std::byte> file;
+  read_bytes(path, file);
+  return decode_image(file, path, channels);
+}
 
 std::vector<std::byte> read_bytes(const std::string& path) {
-  const engine::InputFile file(path);
-  std::vector<std::byte> bytes(file.size());
-  file.read_at(0, bytes.data(), bytes.size());
+  std::vector<std::byte> bytes;
+  read_bytes(path, bytes);
   return bytes;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/dtype.h"
@@ -37,17 +38,45 @@ struct Image {
   }
 };
 
+/// The same where the pixels lie elsewhere: in an Image, or in a file that is mapped into memory.
+struct ImageView {
+  int height = 0, width = 0, channels = 0;
+  kernels::DType dtype = kernels::DType::u8;
+  const std::byte* pixels = nullptr;  // (height, width, channels)
+
+  std::size_t bytes() const {
+    return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * static_cast<std::size_t>(channels) *
+           size_of(dtype);
+  }
+};
+
+inline ImageView view_of(const Image& image) {
+  return {image.height, image.width, image.channels, image.dtype, image.pixels.data()};
+}
+
 /// Calls f with the pixels as a span of their type.
 template <class F>
+auto with_pixels(const ImageView& image, F&& f) {
+  const auto span = [&]<class T>(T) {
+    return std::span(reinterpret_cast<const T*>(image.pixels), image.bytes() / sizeof(T));
+  };
+  if (image.dtype == kernels::DType::u8) return f(span(std::uint8_t{}));
+  if (image.dtype == kernels::DType::u16) return f(span(std::uint16_t{}));
+  return f(span(float{}));
+}
+template <class F>
 auto with_pixels(const Image& image, F&& f) {
-  const auto span = [&]<class T>(const T* pixels) { return std::span(pixels, image.pixels.size() / sizeof(T)); };
-  if (image.dtype == kernels::DType::u8) return f(span(image.as<std::uint8_t>()));
-  if (image.dtype == kernels::DType::u16) return f(span(image.as<std::uint16_t>()));
-  return f(span(image.as<float>()));
+  return with_pixels(view_of(image), std::forward<F>(f));
 }
 
 /// An image of these sizes, all zero.
 Image make_image(int height, int width, int channels, kernels::DType dtype);
+
+Image copy_of(const ImageView& view);
+
+/// Hands the memory of an image that is done with to the next one that this thread decodes: new memory would have to be
+/// cleared, and its pages fetched from the system one by one.
+void recycle(Image image);
 
 /// Bytes of one pixel row of all channels.
 inline std::size_t row_bytes(const Image& image) {

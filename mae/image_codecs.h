@@ -11,8 +11,11 @@ inline bool too_large(std::int64_t height, std::int64_t width) {
   return height > max_side || width > max_side || height * width > max_area;
 }
 
-/// Grey files give 1 channel, all others (also CMYK) 3.
-Image decode_jpeg(std::span<const std::byte> file, const std::string& where);
+/// An image of these sizes with any pixels, in memory that was recycled.
+Image image_to_fill(int height, int width, int channels, kernels::DType dtype);
+
+/// Grey files give 1 channel, or 3 where 3 are wanted; all others (also CMYK) 3.
+Image decode_jpeg(std::span<const std::byte> file, const std::string& where, int channels = 0);
 
 /// 1 to 4 channels, as the file has them; palettes are expanded.
 Image decode_png(std::span<const std::byte> file, const std::string& where);

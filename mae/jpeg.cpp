@@ -45,15 +45,15 @@ void on_progress(j_common_ptr codec) {
   std::longjmp(failure->escape, 1);
 }
 
-bool start(jpeg_decompress_struct& codec, Failure& failure, const unsigned char* data, std::size_t size) {
+bool start(jpeg_decompress_struct& codec, Failure& failure, std::span<const std::byte> file, int channels) {
   if (setjmp(failure.escape) != 0) return false;
   jpeg_create_decompress(&codec);
   codec.progress = &failure.progress;
-  jpeg_mem_src(&codec, data, static_cast<unsigned long>(size));
+  jpeg_mem_src(&codec, reinterpret_cast<const unsigned char*>(file.data()), static_cast<unsigned long>(file.size()));
   jpeg_save_markers(&codec, exif_marker, 0xffff);
   jpeg_read_header(&codec, TRUE);
   const bool four_inks = codec.jpeg_color_space == JCS_CMYK || codec.jpeg_color_space == JCS_YCCK;
-  if (codec.jpeg_color_space == JCS_GRAYSCALE) codec.out_color_space = JCS_GRAYSCALE;
+  if (codec.jpeg_color_space == JCS_GRAYSCALE && channels != 3) codec.out_color_space = JCS_GRAYSCALE;
   else codec.out_color_space = four_inks ? JCS_CMYK : JCS_RGB;
   jpeg_calc_output_dimensions(&codec);
   return true;
@@ -103,7 +103,7 @@ Image from_inks(const Image& inks, bool inverted) {
 
 }  // namespace
 
-Image decode_jpeg(std::span<const std::byte> file, const std::string& where) {
+Image decode_jpeg(std::span<const std::byte> file, const std::string& where, int channels) {
   constexpr const char* replace_it = "replace the file, or remove it from the data";
   jpeg_decompress_struct codec{};
   Failure failure{};
@@ -114,16 +114,15 @@ Image decode_jpeg(std::span<const std::byte> file, const std::string& where) {
 
   std::string fault;
   Image image;
-  if (!start(codec, failure, reinterpret_cast<const unsigned char*>(file.data()), file.size())) {
+  if (!start(codec, failure, file, channels)) {
     fault = std::string("cut or damaged JPEG: ") + failure.message;
   } else if (too_large(codec.output_height, codec.output_width)) {
     fault = "JPEG of " + size_of(codec) + " pixels, too many";
   } else if (std::size_t{codec.output_height} * codec.output_width > most_from_a_byte * file.size()) {
     fault = "cut or damaged JPEG: " + std::to_string(file.size()) + " bytes cannot hold " + size_of(codec) + " pixels";
   } else {
-    const int channels = codec.out_color_space == JCS_GRAYSCALE ? 1 : codec.out_color_space == JCS_RGB ? 3 : 4;
-    image = make_image(static_cast<int>(codec.output_height), static_cast<int>(codec.output_width), channels,
-                       kernels::DType::u8);
+    image = image_to_fill(static_cast<int>(codec.output_height), static_cast<int>(codec.output_width),
+                          codec.output_components, kernels::DType::u8);
     image.orientation = orientation_of(codec);
     if (!read_rows(codec, failure, image.as<unsigned char>())) {
       fault = std::string("cut or damaged JPEG: ") + failure.message;
@@ -132,14 +131,15 @@ Image decode_jpeg(std::span<const std::byte> file, const std::string& where) {
   const bool inverted = codec.saw_Adobe_marker != 0;
   jpeg_destroy_decompress(&codec);
   if (!fault.empty()) throw kernels::Error(fault, where, replace_it);
-  return image.channels == 4 ? from_inks(image, inverted) : image;
+  if (image.channels == 4) return from_inks(image, inverted);
+  return image;
 }
 
 }  // namespace mae
 #else
 namespace mae {
 
-Image decode_jpeg(std::span<const std::byte>, const std::string& where) {
+Image decode_jpeg(std::span<const std::byte>, const std::string& where, int) {
   throw kernels::Error("is a JPEG, and this build cannot read JPEG", where,
                        "install libjpeg-turbo's headers (libjpeg62-turbo-dev) and build again");
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -183,27 +182,34 @@ void Loader::fill(Slot& slot, std::int64_t begin, std::int64_t end) {
 }
 
 void Loader::fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& damaged) const {
-  const std::uint32_t sample = batch.draws[2 * i], epoch = batch.draws[2 * i + 1];
-  const LoaderOptions& o = options_;
+  const DrawOf draw{.seed = options_.seed, .sample = batch.draws[2 * i], .epoch = batch.draws[2 * i + 1]};
   std::byte* out = batch.pixels.data() + i * sample_bytes_;
+  std::int64_t taken = draw.sample;
   try {
-    auto [image, taken] = read_or_next(data_, sample, damaged);
-    if (image.channels != data_.channels || image.dtype != data_.dtype) {
-      throw std::runtime_error("the image is " + std::string(name_of(image.dtype)) + " with " +
-                               std::to_string(image.channels) + " channels, unlike the data set");
-    }
-    if (o.augment == Augment::crop_flip) {
-      const DrawOf draw{.seed = o.seed, .sample = sample, .epoch = epoch};
-      apply(image, random_view(image.height, image.width, o.range, draw), o.height, o.width, out);
+    if (data_.view) {
+      deliver(data_.view(taken), draw, out);
     } else {
-      std::memcpy(out, fit(std::move(image), o.height, o.width).pixels.data(), sample_bytes_);
+      Taken read = read_or_next(data_, taken, damaged);
+      taken = read.sample;
+      deliver(view_of(read.image), draw, out);
+      recycle(std::move(read.image));
     }
     batch.labels[i] = data_.label ? data_.label(taken) : -1;
   } catch (const kernels::Error&) {
     throw;  // names the file
   } catch (const std::exception& e) {
-    throw kernels::Error(e.what(), name_of(data_, sample), "check the data set");
+    throw kernels::Error(e.what(), name_of(data_, draw.sample), "check the data set");
   }
+}
+
+void Loader::deliver(const ImageView& image, const DrawOf& draw, std::byte* out) const {
+  const LoaderOptions& o = options_;
+  if (image.channels != data_.channels || image.dtype != data_.dtype) {
+    throw std::runtime_error("the image is " + std::string(name_of(image.dtype)) + " with " +
+                             std::to_string(image.channels) + " channels, unlike the data set");
+  }
+  if (o.augment == Augment::none) fit(image, o.height, o.width, out);
+  else apply(image, random_view(image.height, image.width, o.range, draw), o.height, o.width, out);
 }
 
 }  // namespace mae

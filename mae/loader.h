@@ -117,6 +117,7 @@ class Loader {
   void work(const std::stop_token& stop);
   void fill(Slot& slot, std::int64_t begin, std::int64_t end);
   void fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& damaged) const;
+  void deliver(const ImageView& image, const DrawOf& draw, std::byte* out) const;
   void count_damaged(Slot& slot);
 
   Dataset data_;

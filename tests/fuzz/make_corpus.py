@@ -105,6 +105,21 @@ def csv_files():
     yield "missing", b"path\na.png\nc.png\n"
 
 
+def packed_files():
+    def entry(offset, height, width, shard=0, label=-1, orientation=1):
+        crc = zlib.crc32(bytes(height * width))
+        return struct.pack("<QIiHHHH", offset, crc, label, height, width, orientation, shard)
+
+    yield "table", entry(0, 3, 4) + entry(64, 8, 16, label=1, orientation=6) + entry(192, 1, 1, shard=1)
+    yield "end", entry(4032, 8, 8)
+    index = {"crc32": "00000000", "format": "mae.cu packed images", "format_version": 1, "dtype": "u8", "channels": 3}
+    index |= {"images": 2, "size": 0, "left_out": 1, "fingerprint": "0123456789abcdef"}
+    index |= {"source": {"format": "image folder", "fingerprint": "fedcba9876543210"}, "classes": ["a", "\u00e9"]}
+    index |= {"table_crc32": "89abcdef", "shards": [4096, 64]}
+    text = json.dumps(index, separators=(",", ":")).encode() + b"\n"
+    yield "index", text.replace(b"00000000", b"%08x" % zlib.crc32(text), 1)
+
+
 def golden_images():
     """(file, dtype, channels) of every case of images.bin."""
     content = (HERE.parent / "golden" / "images.bin").read_bytes()
@@ -168,6 +183,7 @@ def main():
         "cifar": cifar_files,
         "npy": npy_files,
         "csv": csv_files,
+        "packed": packed_files,
         "png": png_files,
         "jpeg": jpeg_files,
         "toml": toml_files,

@@ -1,5 +1,6 @@
 // `mae` that kills itself: mae_faults POINT COUNT COMMAND... ends by SIGKILL the COUNT-th time that the save of a
-// checkpoint comes to POINT ("after write", "before fsync", "before rename", "after rename").
+// checkpoint, or of a file in a folder `packed`, comes to POINT ("after write", "before fsync", "before rename", "after
+// rename").
 #include <signal.h>
 #include <unistd.h>
 
@@ -23,8 +24,9 @@ int main(int argc, char** argv) {
   fatal_point = argv[1];
   countdown = std::atoi(argv[2]);
   engine::save_fault = [](std::string_view point, const std::string& path) {
-    const bool checkpoint = path.find("/checkpoint-") != std::string::npos;
-    if (checkpoint && point == fatal_point && --countdown == 0) kill(getpid(), SIGKILL);
+    const auto names = [&](const char* part) { return path.find(part) != std::string::npos; };
+    if ((names("/checkpoint-") || names("/packed/")) && point == fatal_point && --countdown == 0)
+      kill(getpid(), SIGKILL);
   };
   argv[2] = argv[0];
   return apps::run(argc - 2, argv + 2);
