@@ -85,6 +85,8 @@ void add_options(OptionTable& t, PretrainOptions& o) {
   t.add("pictures", o.run.pictures, "images in learning.png; 0: none");
   add_show_channels_option(t, o.show_channels);
   t.add("validation_images", o.run.validation_images, "images of --val-data that the validation loss is over");
+  t.add("profile", o.run.profile_steps,
+        "time the kernels of this many steps, after the first two: a table, and RUN/trace.json; 0: none");
   t.add("stop_after", o.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");
   t.add(
        "max_time", "save and end with exit code 75 after this time, such as 3h50m", [&o] { return Value(o.max_time); },

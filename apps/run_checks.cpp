@@ -30,6 +30,7 @@ void check_run_options(const RunOptions& o, const mae::Dataset& training, const 
   require(o.max_damaged >= 0 && o.max_damaged <= 1, "--max-damaged", "is a share of the images: 0 to 1");
   require(o.pictures >= 0, "--pictures", "must not be negative", "0 for none");
   require(o.validation_images >= 1, "--validation-images", "at least one image is needed");
+  require(o.profile_steps >= 0, "--profile", "must not be negative", "0 for none");
   require(o.stop_after_steps >= 0, "--stop-after", "must not be negative", "0 to run to the end");
   require(!lies_in(o.folder, training.folder), "--out",
           fmt::format("{} lies in the folder of the images, {}: its pictures would be trained on", o.folder,

@@ -20,6 +20,14 @@ FinishedStep StepQueue::run(std::int64_t step, const std::function<bool()>& may_
   return finished;
 }
 
+FinishedStep StepQueue::run(const std::function<bool()>& may_queue_next, StepProfile& profile) {
+  FinishedStep finished{.batch = std::move(batches_.front()), .result = {}};
+  batches_.pop_front();
+  finished.result = profile.take([&](engine::Profile& p) { return pretraining_.step(finished.batch, p); });
+  may_queue_next();
+  return finished;
+}
+
 void StepQueue::queue_next(std::int64_t step) {
   try {
     batches_.push_back(loader_.get(step));

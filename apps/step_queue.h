@@ -9,6 +9,7 @@
 #include <exception>
 #include <functional>
 
+#include "apps/step_profile.h"
 #include "mae/pretraining.h"
 
 namespace apps {
@@ -31,6 +32,9 @@ class StepQueue {
   /// step and the next. It is asked once, while the device works on this step; where the queue does not look ahead,
   /// behind it.
   FinishedStep run(std::int64_t step, const std::function<bool()>& may_queue_next);
+
+  /// The same, launch by launch and timed, for the step that was prepared; no other may be under way.
+  FinishedStep run(const std::function<bool()>& may_queue_next, StepProfile& profile);
 
   /// Whether the step after the last finished one has been queued already.
   bool ahead() const { return pretraining_.under_way() > 0; }

@@ -12,12 +12,15 @@
 #include "apps/model_options.h"
 #include "apps/run_checkpoints.h"
 #include "apps/run_record.h"
+#include "apps/step_profile.h"
 #include "engine/files.h"
 #include "engine/json.h"
 #include "mae/reconstruct.h"
 
 namespace apps {
 namespace {
+
+constexpr std::int64_t steps_before_profile = 2;  // libraries set themselves up, and memory is touched first
 
 namespace fs = std::filesystem;
 using engine::Json;
@@ -99,7 +102,7 @@ class Run {
       const auto nothing_between = [&] {  // decided once, before the next step may be queued
         early = !picture && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
         save_now = done < last && checkpoints_.due(done, clock_seconds());
-        return !picture && !early && !save_now && stop.reason().empty();
+        return !picture && !early && !save_now && stop.reason().empty() && !profile_->wants(done);
       };
       if (!one_step(step, nothing_between)) return RunEnd::not_finite;
       if (epoch_ends || done == total) report_epoch(done);
@@ -141,6 +144,7 @@ class Run {
     event(std::move(line), first_step_);
     print_first_lines();
     start_ = clock_seconds();
+    profile_.emplace(stream_, first_step_ + steps_before_profile, o_.profile_steps);
   }
 
   /// A log whose checkpoints are gone is not cut to nothing: it stays beside the new one, unless a longer one does.
@@ -183,7 +187,8 @@ class Run {
   bool one_step(std::int64_t step, const std::function<bool()>& nothing_between) {
     const double begin = clock_seconds(), waited = loader_.wait_seconds();
     prepare_images(step);
-    const auto [batch, result] = queue_.run(step, nothing_between);
+    const auto [batch, result] =
+        profile_->wants(step) ? queue_.run(nothing_between, *profile_) : queue_.run(step, nothing_between);
     report_damaged(step);
     if (!result.finite && !leave_out(step, batch, result)) return false;
     const double now = clock_seconds(), seconds = now - start_, steps = static_cast<double>(step + 1 - first_step_),
@@ -205,6 +210,8 @@ class Run {
                               .images_per_second = rate * static_cast<double>(o_.recipe.batch),
                               .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate,
                               .data_wait = loader_.wait_seconds() / seconds});
+    if (profile_->wants(step) && profile_->complete())
+      record_->progress().note(profile_->report((fs::path(o_.folder) / "trace.json").string()));
     return true;
   }
 
@@ -344,6 +351,7 @@ class Run {
   RunCheckpoints checkpoints_;
   mae::Batch pictured_, validated_;
   std::optional<RunRecord> record_;
+  std::optional<StepProfile> profile_;
   std::vector<std::int64_t> skipped_;  // steps whose batches were left out
   std::int64_t first_step_ = 0;
   int damaged_ = 0;  // unreadable images so far

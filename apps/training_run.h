@@ -41,6 +41,7 @@ struct RunOptions {
   std::vector<int> bands{0};      // channels, from 0, that pictures show: one or three
   std::int64_t validation_images = 1000;
   double picture_after_seconds = 60;  // the first picture after the one of the untrained model comes no later
+  std::int64_t profile_steps = 0;     // after the first two: run launch by launch, and timed
   std::int64_t stop_after_steps = 0;  // 0: run to the end. A later run with `automatic` goes on
   OnNonFinite on_nonfinite = OnNonFinite::stop;
   engine::Replay replay = engine::Replay::yes;

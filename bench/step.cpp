@@ -125,11 +125,11 @@ Times times_of(Training& training, double seconds) {
 }
 
 void print_profile(Training& training, kernels::Stream& stream, const StepCommand& o) {
-  const int steps = 1;
+  constexpr std::size_t shown = 60;
   engine::Profile profile(stream, engine::Timing::yes);
-  for (int i = 0; i < steps; ++i) training.run(profile);
+  training.run(profile);
   const apps::GroupBy group = o.profile == "shape" ? apps::GroupBy::shape : apps::GroupBy::kernel;
-  fmt::print("\n{}\n", kernel_table(kernel_times(profile.ops(), profile.spans(), group), steps, 60));
+  fmt::print("\n{}\n", kernel_table(kernel_times(profile.ops(), profile.spans(), group), 1, shown));
 }
 
 StepTimes measure_batch(kernels::Stream& stream, const StepCommand& o, std::int64_t batch) {

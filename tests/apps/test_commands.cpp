@@ -97,6 +97,31 @@ TEST_CASE("a run from images to accuracy") {
   }
 }
 
+TEST_CASE("profiled steps are those of the run without, and leave a trace") {
+  const TestFolder folder;
+  test::write_idx(folder.path(), "train", 96, 16);
+  const std::string plain = folder.file("plain"), profiled = folder.file("profiled");
+  const auto train = [&](const std::string& out, const test::Words& more) {
+    return mae_command(test::joined(pretrain_words(folder.path(), out), more));
+  };
+  REQUIRE(train(plain, {"--stop-after", "6"}) == apps::done);
+  REQUIRE(train(profiled, {"--stop-after", "6", "--profile", "2"}) == apps::done);
+  CHECK(engine::read_file(plain + "/log.jsonl") == engine::read_file(profiled + "/log.jsonl"));
+  CHECK_FALSE(fs::exists(plain + "/trace.json"));
+  const engine::Json trace = engine::parse_json(engine::read_file(profiled + "/trace.json"), "trace.json");
+  double end = 0;
+  int kernels = 0, updates = 0;
+  for (const engine::Json& e : trace.at("traceEvents").as_array()) {
+    if (e.at("tid").as_string() != "kernels") continue;
+    CHECK(e.at("ts").as_double() >= end * (1 - 1e-12));  // one after the other
+    end = e.at("ts").as_double() + e.at("dur").as_double();
+    ++kernels;
+    updates += e.at("name").as_string().starts_with("adamw=");
+  }
+  CHECK(kernels > 100);
+  CHECK(updates == 2);
+}
+
 TEST_CASE("a loss that is not finite ends with 3 and leaves the run as it was") {
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 320, 16);
