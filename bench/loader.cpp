@@ -24,7 +24,7 @@ struct LoaderBench {
   std::string json;
   double seconds = 3;
   int size = 224, workers = 1;
-  std::int64_t images = 1024;
+  std::int64_t images = 256;
   bool augment = true, help = false;
 };
 
@@ -235,7 +235,7 @@ constexpr const char* help_text =
     "  --data PATH     as --data of mae pretrain; again for more\n"
     "  --size N        side of what the loader delivers (224)\n"
     "  --workers N     threads of the loader, for its rate in all (1)\n"
-    "  --images N      images that are measured, drawn by a fixed rule (1024)\n"
+    "  --images N      images that are measured, drawn by a fixed rule (256)\n"
     "  --no-augment    fits images to the size, instead of random resized crops and flips\n"
     "  --seconds S     for each rate, in whole passes over the images (3)\n"
     "  --json FILE     writes results there\n";

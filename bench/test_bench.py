@@ -4,6 +4,7 @@ a peer's."""
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -99,6 +100,41 @@ def test_every_kernel_is_listed():
         "adamw",
         "token_scatter_forward",
     }, kernels
+
+
+# ---- bench_kernels loader -------------------------------------------------------------------------------------------
+
+
+def test_loader():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        pixels = bytes(i * 37 % 251 for i in range(70 * 20 * 20))
+        (folder / "train-images").write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">III", 70, 20, 20) + pixels)
+        photographs = folder / "photographs"
+        photographs.mkdir()
+        for seed in (here.parent / "tests" / "fuzz" / "corpus" / "jpeg").glob("golden*"):
+            (photographs / f"{seed.name}.jpg").write_bytes(seed.read_bytes())
+        sets = ["--data", str(folder / "train-images")]
+        if "cannot read JPEG" not in run("loader", "--data", str(photographs), "--seconds", "0.01").stderr:
+            sets += ["--data", str(photographs)]
+        done = run("loader", *sets, "--size", "16", "--seconds", "0.01", "--json", str(folder / "out.json"))
+        assert done.returncode == 0, done
+        out = json.loads((folder / "out.json").read_text())
+        assert out["commit"] and out["size"] == 16 and out["workers"] == 1, out
+        array, *jpegs = out["results"]
+        assert array["format"] == "IDX" and array["images"] == 64 and "libjpeg" not in array, array
+        assert min(array[rate] for rate in ("in_all", "loader", "decode")) > 0, array
+        for jpeg in jpegs:
+            assert min(jpeg[rate] for rate in ("loader", "libjpeg", "resize", "percent_of_parts")) > 0, jpeg
+    for arguments, words in [
+        ([], "no data set"),
+        (["--data", "nowhere"], "does not exist"),
+        (["--size", "0"], "not a number from 1"),
+        (["--fast"], "no such option"),
+        (["--json"], "needs a value"),
+    ]:
+        done = run("loader", *arguments)
+        assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, (arguments, done)
 
 
 # ---- compare: made-up numbers ---------------------------------------------------------------------------------------
