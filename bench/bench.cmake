@@ -17,7 +17,8 @@ set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/operands.cpp PROPERTIES CO
 set_source_files_properties(${CMAKE_SOURCE_DIR}/bench/peak.cpp PROPERTIES COMPILE_OPTIONS -O3)
 if(PYTHON3)
   add_test(NAME bench COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_bench.py $<TARGET_FILE:mae>)
+  add_test(NAME bench.training COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_training.py $<TARGET_FILE:mae>)
   add_test(NAME bench.side_by_side COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/test_side_by_side.py)
   add_test(NAME bench.peers COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/bench/peers/test_model.py)  # where PyTorch is
-  set_tests_properties(bench bench.side_by_side bench.peers PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
+  set_tests_properties(bench bench.training bench.side_by_side bench.peers PROPERTIES LABELS cpu ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
 endif()

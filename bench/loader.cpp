@@ -26,7 +26,7 @@ struct LoaderBench {
   std::string json;
   double seconds = 3;
   int size = 224, workers = 1;
-  std::int64_t images = 1024;
+  std::int64_t images = 256;
   bool augment = true;
 };
 

@@ -25,7 +25,8 @@
 
 namespace mae {
 
-/// Memory on a cache-line bound, where vector loads and copies to a device are fastest.
+/// Memory on a cache-line bound, where vector loads and copies to a device are fastest. New elements of a vector are
+/// not cleared: who made it writes them all.
 template <class T>
 struct CacheAligned {
   using value_type = T;
@@ -36,6 +37,14 @@ struct CacheAligned {
   CacheAligned(const CacheAligned<U>&) {}
   T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), bound)); }
   void deallocate(T* p, std::size_t) { ::operator delete(p, bound); }
+  template <class U>
+  void construct(U* p) {
+    ::new (static_cast<void*>(p)) U;
+  }
+  template <class U, class... Arguments>
+  void construct(U* p, Arguments&&... arguments) {
+    ::new (static_cast<void*>(p)) U(std::forward<Arguments>(arguments)...);
+  }
   bool operator==(const CacheAligned&) const = default;
 };
 

@@ -12,20 +12,29 @@ void write(const std::filesystem::path& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
 }
 
+constexpr std::uint64_t shard_bytes[] = {4096, 64};
+
+struct Shards {
+  TestFolder folder;
+  Shards() {
+    for (std::size_t i = 0; i < std::size(shard_bytes); ++i)
+      write(mae::packed_shard_path(folder.path(), i), std::string(shard_bytes[i], '\0'));
+  }
+};
+
 /// The table as that of a folder with two shards of zeros, and every pixel in it.
 void read_table(const std::string& table) {
-  static const TestFolder folder;
+  static const Shards shards;
+  const std::string& folder = shards.folder.path();
   const mae::PackedIndex index{
       .channels = 1,
       .images = table.size() / sizeof(mae::PackedEntry),
       .table_crc32 = static_cast<std::uint32_t>(mae::checksum(std::as_bytes(std::span(table)))),
-      .shards = {4096, 64},
+      .shards = {std::begin(shard_bytes), std::end(shard_bytes)},
       .classes = {"a", "b"}};
-  write(mae::packed_index_path(folder.path()), to_text(index));
-  write(mae::packed_table_path(folder.path()), table);
-  for (std::size_t i = 0; i < index.shards.size(); ++i)
-    write(mae::packed_shard_path(folder.path(), i), std::string(index.shards[i], '\0'));
-  const mae::Dataset data = mae::open_packed(folder.path(), {.orientation = mae::Orientation::upright});
+  write(mae::packed_index_path(folder), to_text(index));
+  write(mae::packed_table_path(folder), table);
+  const mae::Dataset data = mae::open_packed(folder, {.orientation = mae::Orientation::upright});
   for (std::int64_t i = 0; i < data.size; ++i) fuzz::attempt([&] { data.label(i), data.image(i); });
 }
 

@@ -1,0 +1,99 @@
+"""bench/test_training.py mae: `mae bench step` and `mae bench loader`, small, and what they refuse."""
+
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+here = pathlib.Path(__file__).resolve().parent
+program = sys.argv[1]
+os.environ["OMP_NUM_THREADS"] = "1"  # small shapes on a busy machine: threads would wait for each other
+TINY = "--image-size 16 --patch 4 --dim 16 --depth 1 --heads 2 --decoder-dim 16 --decoder-depth 1 --decoder-heads 2".split()
+
+
+def run(*arguments, lines=""):
+    command = [program, "bench", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, input=lines)
+
+
+def refused(*arguments, words):
+    done = run(*arguments)
+    assert done.returncode == 2 and words in done.stderr, (arguments, done)
+
+
+def test_step():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "step.json"
+        done = run("step", *TINY, "--batch", "2,4", "--seconds", "0.01", "--profile", "kernel", "--json", str(path))
+        assert done.returncode == 0, done
+        out = json.loads(path.read_text())
+    assert [result["batch"] for result in out["results"]] == [2, 4], out
+    for result in out["results"]:
+        assert result["samples"] >= 3 and 0 < result["p10_us"] <= result["median_us"] <= result["p90_us"], result
+        assert result["launches"] > 50 and result["peak_bytes"] > 0 and 0 < result["loss"] < 10, result
+    assert out["threads"] == 1 and out["dtype"] == "f32" and out["ceilings"]["product"], out
+    for word in ("batch", "images/s", "% of peak", "matmul=", "adamw=", "ms a step in all"):
+        assert word in done.stdout, (word, done.stdout)
+
+
+def test_serve():
+    done = run("step", *TINY, "--batch", "2", "--serve", lines="run 2\nrun 3\n")
+    assert done.returncode == 0, done
+    ready, two, three, end = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ready["ready"] is True and ready["contender"] == "mae.cu" and ready["threads"] == 1, ready
+    assert len(two["seconds"]) == 2 and len(three["seconds"]) == 3 and min(two["seconds"] + three["seconds"]) > 0
+    assert end["peak_bytes"] > 1e6, end
+    wrong = run("step", *TINY, "--batch", "2", "--serve", lines="walk 2\n")
+    assert wrong.returncode != 0 and "is not a number of steps" in wrong.stderr, wrong
+
+
+def test_describe():
+    about = json.loads(run("step", "--describe").stdout)
+    assert about["model"] == "mae_vit_base_patch16" and about["parameters"] == 111907840, about
+    assert about["keep"] == 49 and abs(about["flops"] / 58.46e9 - 1) < 1e-3, about
+    recipe = json.loads(run("step", "--describe", "--config", "apps/configs/fashion_mnist.toml").stdout)
+    assert recipe["image_height"] == 28 and recipe["dim"] == 128, recipe
+
+
+def test_loader():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        pixels = bytes(i * 37 % 251 for i in range(70 * 20 * 20))
+        (folder / "train-images").write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">III", 70, 20, 20) + pixels)
+        photographs = folder / "photographs"
+        photographs.mkdir()
+        for seed in (here.parent / "tests" / "fuzz" / "corpus" / "jpeg").glob("golden*"):
+            (photographs / f"{seed.name}.jpg").write_bytes(seed.read_bytes())
+        sets = ["--data", str(folder / "train-images")]
+        if "cannot read JPEG" not in run("loader", "--data", str(photographs), "--seconds", "0.01").stderr:
+            sets += ["--data", str(photographs)]
+        done = run("loader", *sets, "--size", "16", "--seconds", "0.01", "--json", str(folder / "out.json"))
+        assert done.returncode == 0, done
+        out = json.loads((folder / "out.json").read_text())
+    assert out["commit"] and out["size"] == 16 and out["workers"] == 1, out
+    array, *jpegs = out["results"]
+    assert array["format"] == "IDX" and array["images"] == 64 and "libjpeg" not in array, array
+    assert min(array[rate] for rate in ("in_all", "loader", "decode")) > 0, array
+    for jpeg in jpegs:
+        assert min(jpeg[rate] for rate in ("loader", "libjpeg", "resize", "percent_of_parts")) > 0, jpeg
+
+
+def test_refusals():
+    refused("loader", words="--data")
+    refused("loader", "--data", "nowhere", words="does not exist")
+    refused("loader", "--data", "nowhere", "--size", "0", words="not a number from 1")
+    refused("loader", "--data", "nowhere", "--fast", words="no such flag")
+    refused("step", "--batch", "0", words="one image")
+    refused("step", "--modle", "tiny", words="--model")
+    refused("step", "--model", "tiny", words="mae_vit_tiny_patch16")
+
+
+if __name__ == "__main__":
+    os.chdir(here.parent)
+    for name, test in list(globals().items()):
+        if name.startswith("test_"):
+            test()
+            print(f"{name}: as it should be")
