@@ -85,14 +85,14 @@ std::string error_text(const kernels::Error& error) { return text_of("error", er
 
 void warn(const kernels::Error& error) { std::fputs(text_of("warning", error).c_str(), stderr); }
 
-int run(int argc, char** argv) {
+int guarded(const std::function<int()>& command) {
   const auto fail = [](const kernels::Error& error, Exit code) {
     std::fflush(stdout);
     std::fputs(error_text(error).c_str(), stderr);
     return code;
   };
   try {
-    const int code = dispatch(argc, argv);
+    const int code = command();
     if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw kernels::Error("cannot write the output", "stdout");
     return code;
   } catch (const UsageError& error) {
@@ -107,6 +107,10 @@ int run(int argc, char** argv) {
   } catch (const std::exception& error) {
     return fail(kernels::Error(error.what()), bad_input);
   }
+}
+
+int run(int argc, char** argv) {
+  return guarded([=] { return dispatch(argc, argv); });
 }
 
 }  // namespace apps

@@ -1,6 +1,7 @@
 // The command line of `mae`: its commands, its errors, and what it returns to the shell.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ std::string error_text(const kernels::Error& error);
 
 /// The same on standard error, as a warning: what is allowed and probably not meant.
 void warn(const kernels::Error& error);
+
+/// What `command` returns; what it throws becomes text on standard error and an exit code. Never throws.
+int guarded(const std::function<int()>& command);
 
 /// argv[0] is the program, argv[1] the command. Never throws.
 int run(int argc, char** argv);

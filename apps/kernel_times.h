@@ -11,7 +11,7 @@ namespace apps {
 
 /// All launches of one kernel and row, or of these at one shape.
 struct KernelTime {
-  std::string name;   // "matmul=tiled", with by_shape also "(50, 768) (2304, 768)": its views, inputs first
+  std::string name;   // "matmul=tiled"; by shape also its views, " a(400, 768) b(3072, 768) ..."
   std::string phase;  // "forward", "backward", "update"
   std::int64_t calls = 0;
   double ms = 0, flops = 0, bytes = 0;

@@ -9,6 +9,7 @@ namespace apps {
 
 std::string StepProfile::report(const std::string& trace_path) const {
   constexpr std::size_t shown = 20;
+  if (taken_ == 0) return fmt::format("--profile: no step was profiled: the run ended before step {}", first_);
   write_json(trace_path, chrome_trace(ops_, spans_, stream_.device().name));
   return fmt::format("kernels of a step, mean of {}, launch by launch; as a trace for ui.perfetto.dev in {}\n{}",
                      taken_, trace_path, kernel_table(kernel_times(ops_, spans_, GroupBy::kernel), taken_, shown));

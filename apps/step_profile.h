@@ -15,7 +15,7 @@ class StepProfile {
       : stream_(stream), first_(first), count_(count) {}
 
   bool wants(std::int64_t step) const { return step >= first_ && step < first_ + count_; }
-  bool complete() const { return count_ > 0 && taken_ == count_; }
+  bool wanted() const { return count_ > 0; }
 
   /// Runs the work of one step and keeps what it launched.
   template <class Work>
@@ -26,7 +26,7 @@ class StepProfile {
     return result;
   }
 
-  /// The kernels by time. Writes the trace, whole or not at all.
+  /// The kernels by time, or that no step was profiled. Writes the trace, whole or not at all.
   std::string report(const std::string& trace_path) const;
 
  private:

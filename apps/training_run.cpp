@@ -111,6 +111,7 @@ class Run {
       if (picture || early) draw_pictures(done);
       if (early) pictured_once_ = true;
     }
+    report_profile();
     record_->progress().finish();
     if (first_step_ >= total) fmt::print("nothing to do: {} of {} steps are done\n", first_step_, total);
     if (last < total) fmt::print("stopped after step {} of {}; --resume auto goes on\n", last, total);
@@ -210,8 +211,6 @@ class Run {
                               .images_per_second = rate * static_cast<double>(o_.recipe.batch),
                               .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate,
                               .data_wait = loader_.wait_seconds() / seconds});
-    if (profile_->wants(step) && profile_->complete())
-      record_->progress().note(profile_->report((fs::path(o_.folder) / "trace.json").string()));
     return true;
   }
 
@@ -286,6 +285,16 @@ class Run {
     record_->progress().note(note);
   }
 
+  /// A trace that cannot be written costs no training either.
+  void report_profile() {
+    if (!profile_->wanted()) return;
+    try {
+      record_->progress().note(profile_->report((fs::path(o_.folder) / "trace.json").string()));
+    } catch (const kernels::Error& error) {
+      record_->progress().note("warning: no trace: " + std::string(error.what()));
+    }
+  }
+
   /// A picture that cannot be drawn costs no training.
   void draw_pictures(std::int64_t done) {
     try {
@@ -331,6 +340,7 @@ class Run {
     const bool news = done > first_step_;
     if (news) save_or_throw(done);
     event(Json::object({{"event", "interrupted"}, {"reason", reason}}), done);
+    report_profile();
     record_->progress().finish();
     fmt::print("{}: {} after step {} of {}; --resume auto goes on\n", reason, news ? "saved" : "nothing new to save",
                done, pretraining_.total());

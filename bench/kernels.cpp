@@ -143,16 +143,20 @@ Json json_of(const Run& run, double seconds) {
 void run_cases(const std::vector<Case>& cases, Run& run, Report& report) {
   const double begin = now();
   const Options& options = report.options;
+  const auto write = [&] {
+    if (options.json.empty()) return;
+    Json so_far = report.runs;
+    apps::write_json(options.json, Json::object({{"runs", so_far.add({}, json_of(run, now() - begin))}}));
+  };
   for (const Case& c : cases) {
     if (options.budget > 0 && now() - begin > options.budget) {
       run.not_run.add({}, fmt::format("{} {} {}: the budget was spent", c.kernel->name, c.shape, name_of(c.dtype)));
       continue;
     }
     for (const Work& work : c.works(run.device, options.all_variations)) run_work(work, run, report);
-    if (options.json.empty()) continue;
-    Json so_far = report.runs;
-    apps::write_json(options.json, Json::object({{"runs", so_far.add({}, json_of(run, now() - begin))}}));
+    write();
   }
+  write();  // with what was not run
   report.runs.add({}, json_of(run, now() - begin));
 }
 

@@ -52,11 +52,5 @@ int dispatch(int argc, char** argv) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  try {
-    return bench::dispatch(argc, argv);
-  } catch (const kernels::Error& error) {
-    std::fflush(stdout);
-    std::fputs(apps::error_text(error).c_str(), stderr);
-    return apps::bad_usage;
-  }
+  return apps::guarded([=] { return bench::dispatch(argc, argv); });
 }

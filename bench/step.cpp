@@ -18,6 +18,7 @@
 #include "bench/report.h"
 #include "bench/training.h"
 #include "kernels/cpu/parallel.h"
+#include "mae/config_text.h"
 
 namespace bench {
 namespace {
@@ -54,12 +55,30 @@ void add_options(apps::OptionTable& t, StepCommand& o) {
   t.pass_over(apps::pretrain_keys());
 }
 
+void check(const StepCommand& o) {
+  for (const int batch : o.batches) {
+    if (batch < 1) throw apps::UsageError("a batch has one image at least", "--batch");
+  }
+  if (o.batches.empty() || (o.serve && o.batches.size() > 1))
+    throw apps::UsageError("one batch is wanted", "--batch", "--batch 8");
+  if (!(o.seconds > 0 && o.seconds <= 86400)) throw apps::UsageError("more than 0, and at most a day", "--seconds");
+  if (o.warm_up < 0 || o.warm_up > 10000) throw apps::UsageError("0 to 10,000 steps", "--warm-up");
+  apps::check_output_file("--json", o.json);
+}
+
 kernels::DType dtype_named(const std::string& name) {
   return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
 }
 
+/// The preset's name, with the sizes of a model that is another one.
+std::string name_of(const mae::Config& c) {
+  if (mae::to_text(c) == mae::to_text(mae::preset(c.preset))) return c.preset;
+  return fmt::format("{}x{}x{} patch {}, {} x {}, decoder {} x {}", c.image_height, c.image_width, c.channels, c.patch,
+                     c.depth, c.dim, c.decoder_depth, c.decoder_dim);
+}
+
 Json description(const mae::Config& c, std::int64_t parameters) {
-  return Json::object({{"model", c.preset},
+  return Json::object({{"model", name_of(c)},
                        {"image_height", c.image_height},
                        {"image_width", c.image_width},
                        {"channels", c.channels},
@@ -112,6 +131,7 @@ struct StepTimes {
   std::int64_t batch = 0;
   Times times;  // us: of a step
   double images_per_second = 0, flops_per_second = 0, peak_bytes = 0, launches = 0, loss = 0;
+  std::int64_t parameters = 0;
 };
 
 Times times_of(Training& training, double seconds) {
@@ -143,6 +163,7 @@ StepTimes measure_batch(kernels::Stream& stream, const StepCommand& o, std::int6
   result.flops_per_second = result.images_per_second * mae::official_training_flops(step.config);
   result.peak_bytes = training.peak_bytes();
   result.loss = training.loss();
+  result.parameters = training.parameters();
   kernels::Stream dry(stream.device(), kernels::StreamMode::dry);
   result.launches = apps::plan_step(dry, {.config = step.config,
                                           .execution = step.execution,
@@ -183,15 +204,17 @@ Json to_json(const StepTimes& r) {
 int measure(kernels::Stream& stream, const StepCommand& o) {
   const Ceilings ceilings = measure_ceilings(stream.device(), all_kernels(), {o.step.compute});
   const bool gpu = stream.device().kind == DeviceKind::cuda;
-  fmt::print("{}, {} on {}, {} threads; product {:.1f} GFLOP/s, {} {:.1f}\n", o.step.config.preset, o.dtype,
+  fmt::print("{}, {} on {}, {} threads; product {:.1f} GFLOP/s, {} {:.1f}\n", name_of(o.step.config), o.dtype,
              origin_of(stream.device()).at("name").text, kernels::cpu::threads(),
              ceilings.products.at(o.step.compute).rate * 1e-9, gpu ? "peak" : "multiply-adds in registers",
              ceilings.peak(o.step.compute) * 1e-9);
   std::vector<std::vector<std::string>> rows{{"batch", "ms a step", "p10 - p90", "images/s", "ms an image",
                                               "model GFLOP/s", "% of peak", "memory", "launches"}};
   Json results = Json::array();
+  std::int64_t parameters = 0;
   for (const int batch : o.batches) {
     const StepTimes times = measure_batch(stream, o, batch);
+    parameters = times.parameters;
     rows.push_back(table_row(times, ceilings.peak(o.step.compute)));
     results.add({}, to_json(times));
   }
@@ -199,7 +222,7 @@ int measure(kernels::Stream& stream, const StepCommand& o) {
   if (o.json.empty()) return 0;
   Json json = origin_of(stream.device());
   json.add("threads", kernels::cpu::threads()).add("dtype", o.dtype).add("graph", o.graph);
-  json.add("ceilings", to_json(ceilings)).add("model", description(o.step.config, 0)).add("results", results);
+  json.add("ceilings", to_json(ceilings)).add("model", description(o.step.config, parameters)).add("results", results);
   apps::write_json(o.json, json);
   return 0;
 }
@@ -212,13 +235,10 @@ int run_step(int argc, char** argv) {
                             "mae bench step --model mae_vit_tiny_patch16 --batch 8,16,32");
   add_options(options, o);
   if (!options.parse(argc, argv)) return 0;
-  for (const int batch : o.batches) {
-    if (batch < 1) throw apps::UsageError("a batch has one image at least", "--batch");
-  }
-  apps::check_output_file("--json", o.json);
+  check(o);
   o.step.compute = dtype_named(o.dtype);
   o.step.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
-  o.step.batch = o.batches.empty() ? 8 : o.batches.front();
+  o.step.batch = o.batches.front();
   if (o.describe)
     return say(description(o.step.config, mae::Model(o.step.config, o.step.compute).parameters().count())), 0;
   const Device device = apps::open_device(o.device);

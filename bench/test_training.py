@@ -34,6 +34,7 @@ def test_step():
     for result in out["results"]:
         assert result["samples"] >= 3 and 0 < result["p10_us"] <= result["median_us"] <= result["p90_us"], result
         assert result["launches"] > 50 and result["peak_bytes"] > 0 and 0 < result["loss"] < 10, result
+    assert out["model"]["parameters"] > 1000 and out["model"]["model"].startswith("16x16x3 patch 4"), out
     assert out["threads"] == 1 and out["dtype"] == "f32" and out["ceilings"]["product"], out
     for word in ("batch", "images/s", "% of peak", "matmul=", "adamw=", "ms a step in all"):
         assert word in done.stdout, (word, done.stdout)
@@ -87,6 +88,9 @@ def test_refusals():
     refused("loader", "--data", "nowhere", "--size", "0", words="not a number from 1")
     refused("loader", "--data", "nowhere", "--fast", words="no such flag")
     refused("step", "--batch", "0", words="one image")
+    refused("step", "--seconds", "inf", words="--seconds")
+    refused("step", "--warm-up", "-1", words="--warm-up")
+    refused("step", "--serve", "--batch", "2,4", words="one batch")
     refused("step", "--modle", "tiny", words="--model")
     refused("step", "--model", "tiny", words="mae_vit_tiny_patch16")
 

@@ -32,7 +32,7 @@ void Profile::mark() {
 std::vector<Span> Profile::spans() {
   std::vector<Span> spans;
   if (marks_.empty()) return spans;
-  mark();  // the end of the last launch
+  mark();  // where the launch after the last would begin
   for (std::size_t i = 0; i + 1 < marks_.size(); ++i)
     spans.push_back({marks_[i]->milliseconds_since(*marks_[0]), marks_[i + 1]->milliseconds_since(*marks_[i])});
   marks_.pop_back();

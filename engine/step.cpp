@@ -133,19 +133,14 @@ void TrainStep::queue(PartOfBatch part, int slot, Profile* profile) {
   lint.check();
 }
 
-void TrainStep::start(PartOfBatch part, int slot, std::int64_t samples) {
+void TrainStep::start(PartOfBatch part, int slot, std::int64_t samples, Profile* profile) {
   if (part.last && under_way() == steps_under_way) throw kernels::Error("too many steps under way", "train step");
   const Kind kind{part, slot, samples};
-  auto graph = graphs_.find(kind);
-  if (graph == graphs_.end() && replay_ == Replay::yes && queued_ >= eager_steps)
+  auto graph = profile ? graphs_.end() : graphs_.find(kind);
+  if (!profile && graph == graphs_.end() && replay_ == Replay::yes && queued_ >= eager_steps)
     graph = graphs_.try_emplace(kind, stream_, [this, part, slot] { queue(part, slot); }).first;
-  if (graph == graphs_.end()) queue(part, slot);
+  if (graph == graphs_.end()) queue(part, slot, profile);
   else graph->second.replay(stream_);
-  if (part.last) send_result();
-}
-
-void TrainStep::start_profiled(PartOfBatch part, int slot, Profile& profile) {
-  queue(part, slot, &profile);
   if (part.last) send_result();
 }
 

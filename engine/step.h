@@ -75,13 +75,11 @@ class TrainStep {
 
   /// Queues forward and backward of the micro-batch that lies in an input slot and, behind the last of a batch, the
   /// update. `samples`: of the micro-batch; one graph serves one size.
-  void start(PartOfBatch part, int slot = 0, std::int64_t samples = 0);
+  /// With a profile: launch by launch, while it listens; its ops say where in the model they stand.
+  void start(PartOfBatch part, int slot = 0, std::int64_t samples = 0, Profile* profile = nullptr);
   /// Waits for the oldest update that was queued. Throws kernels::Error when there is none.
   StepResult finish();
   std::int64_t under_way() const { return queued_ - finished_; }
-
-  /// start(), launch by launch, while `profile` listens: its ops say where in the model they stand.
-  void start_profiled(PartOfBatch part, int slot, Profile& profile);
 
   /// start() without the update, while `check` sees every output and gradient, and then the gradient of every
   /// parameter.

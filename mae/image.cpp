@@ -59,7 +59,10 @@ void read_bytes(const std::string& path, std::vector<std::byte>& bytes) {
 
 }  // namespace
 
-void recycle(Image image) { spare = std::move(image.pixels); }
+void recycle(Image image) {
+  constexpr std::size_t most = std::size_t{64} << 20;  // one huge image must not cost every worker its size for good
+  if (image.pixels.capacity() <= most) spare = std::move(image.pixels);
+}
 
 Image image_to_fill(int height, int width, int channels, DType dtype) {
   Image image{.height = height, .width = width, .channels = channels, .dtype = dtype, .pixels = std::move(spare)};

@@ -74,8 +74,8 @@ Image make_image(int height, int width, int channels, kernels::DType dtype);
 
 Image copy_of(const ImageView& view);
 
-/// Hands the memory of an image that is done with to the next one that this thread decodes: new memory would have to be
-/// cleared, and its pages fetched from the system one by one.
+/// Hands the memory of an image that is done with to the next JPEG that this thread decodes: new memory would have to
+/// be cleared, and its pages fetched from the system one by one.
 void recycle(Image image);
 
 /// Bytes of one pixel row of all channels.

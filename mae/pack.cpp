@@ -20,8 +20,7 @@ namespace {
 using kernels::Error;
 
 constexpr std::size_t most_waiting = std::size_t{1} << 28;  // bytes of images that wait for their turn
-constexpr std::size_t most_classes = std::size_t{1}
-                                     << 18;  // that an index can name: engine::parse_json reads 2^19 values
+constexpr std::size_t most_classes = std::size_t{1} << 18;  // of an index: engine::parse_json reads 2^19 values
 
 /// So that the shorter side is at most `size`; the longer one is cut to a whole number, as `fit` does.
 Image shrunk(Image image, int size) {

@@ -33,7 +33,7 @@ struct PackOptions {
 };
 
 /// Packs all samples into a folder, which is made and must be empty. Throws kernels::Error, passes on what `progress`
-/// throws, and then leaves the folder as it was.
+/// throws, and then leaves the folder empty, as it was.
 Packed pack(const Dataset& data, const std::string& folder, const PackOptions& options);
 
 }  // namespace mae

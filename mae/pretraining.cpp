@@ -77,7 +77,7 @@ void Pretraining::start(const Batch& batch) { queue(batch, {.first = true, .last
 
 engine::StepResult Pretraining::step(const Batch& batch, engine::Profile& profile) {
   run(batch, {.first = true, .last = true},
-      [&](engine::PartOfBatch part, int slot) { step_.start_profiled(part, slot, profile); });
+      [&](engine::PartOfBatch part, int slot) { step_.start(part, slot, micro_count_, &profile); });
   return finish();
 }
 

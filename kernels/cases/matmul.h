@@ -17,6 +17,8 @@ struct Case<MatMul> {
                                           "M=98 N=64 K=530 PAD=4",
                                           "M=50 N=192 K=588 PAD=4",
                                           "M=136 N=24 K=520",
+                                          "M=13 N=37 K=1601",
+                                          "M=1000 N=20 K=9",
                                           "M=33 N=13 K=24 GELU=1",
                                           "M=300 N=136 K=40 GELU=1",
                                           "M=130 N=203 K=75 PAD=5 GELU=1"};

@@ -6,7 +6,8 @@
 //     rows      six at a time, past all of these columns: of b and out everything is then read in order. They are read
 //               in place, or packed where a is transposed
 //
-// Bias, residual and what out holds are where a tile's sums start. How out is cut does not touch the order of any sum:
+// Bias, residual and what out holds are where a whole tile's sums start; to a tile at the right edge of out they are
+// added. How out is cut does not touch the order of any sum:
 // it may depend on the number of workers, the bits do not.
 #include <algorithm>
 
@@ -54,8 +55,8 @@ Range part(std::int64_t size, std::int64_t step, std::int64_t i, std::int64_t n)
 // rows [k, k + depth), columns [m, m + rows) of a transposed a as panels (rows / 6, depth, 6)
 MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k, std::int64_t depth,
                        float* to) {
-  // Whole vectors into panels of six: the two elements too many are overwritten by the panel's next row, and in the
-  // last row by the next panel, which comes later; so the last panel is not among these.
+  // Whole vectors into panels of six: the two elements too many are those of the panel's next row, which comes later.
+  // The last row of a panel, and panels whose vectors would end behind a row of a, go element by element.
   const std::int64_t whole = std::max<std::int64_t>(0, rows - lanes) / tile_rows * tile_rows;
   for (std::int64_t group = 0; group < whole; group += panels_at_once * tile_rows) {
     const std::int64_t end = std::min(whole, group + panels_at_once * tile_rows);
@@ -130,7 +131,7 @@ struct Start {
 MAE_VECTOR void multiply_rows(const RowsOfA& a, const float* b, const Start& start, float* out, std::int64_t out_row,
                               std::int64_t rows, std::int64_t columns, std::int64_t depth) {
   Product p{.a = a.at, .a_row = a.row, .a_k = a.k, .b = b, .b_row = tile_columns, .c = out, .c_row = out_row};
-  p.m = rows, p.n = tile_columns, p.k = depth, p.start_row = start.row;
+  p.m = rows, p.k = depth, p.start_row = start.row;
   for (std::int64_t j = 0; j < columns; j += tile_columns, p.b += depth * tile_columns) {
     const std::int64_t width = std::min(tile_columns, columns - j);
     for (std::int64_t r = 0; r < rows; ++r) __builtin_prefetch(out + r * out_row + j + tile_columns);

@@ -120,6 +120,10 @@ TEST_CASE("profiled steps are those of the run without, and leave a trace") {
   }
   CHECK(kernels > 100);
   CHECK(updates == 2);
+  CHECK(train(folder.file("short"), {"--stop-after", "3", "--profile", "5"}) == apps::done);  // one step of the five
+  CHECK(fs::exists(folder.file("short") + "/trace.json"));
+  CHECK(train(folder.file("none"), {"--stop-after", "2", "--profile", "5"}) == apps::done);
+  CHECK_FALSE(fs::exists(folder.file("none") + "/trace.json"));
 }
 
 TEST_CASE("a loss that is not finite ends with 3 and leaves the run as it was") {
