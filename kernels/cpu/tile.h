@@ -46,8 +46,8 @@ template <int rows, int vectors>
     }
   }
   const float *a = p.a + i * p.a_row, *b = p.b + j;
-  // Not unrolled: four times over, g++ 12 moves sums between registers, and 92 to 95 GFLOP/s of a core's 94 become 86 to
-  // 88 (2026-11-27, AVX2).
+  // Not unrolled: four times over, g++ 12 moves sums between registers, and 92 to 95 GFLOP/s of a core's 94 become 86
+  // to 88 (2026-11-27, AVX2).
   for (std::int64_t k = 0; k < p.k; ++k, a += p.a_k, b += p.b_row) {
     __builtin_prefetch(b + rows_ahead * p.b_row);
     Lanes row[vectors];
