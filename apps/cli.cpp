@@ -29,7 +29,7 @@ constexpr Command commands[] = {
     {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
     {"devices", "devices of this machine, and the kernels and rows of this build", devices},
     {"inspect", "what a checkpoint holds", inspect},
-    {"bench", "what is fast: kernels beside the least time that the machine allows", bench},
+    {"bench", "what is fast: kernels, whole training steps, the loader", bench},
 };
 
 std::string help() {

@@ -14,10 +14,6 @@ using engine::Json;
 using engine::OpEntry;
 using engine::Span;
 
-const char* phase_of(const OpEntry& op) {
-  return op.range == "update" ? "update" : op.backward ? "backward" : "forward";
-}
-
 std::string shapes_of(const kernels::LaunchRecord& record) {
   std::string text;
   for (const kernels::Field& field : record.fields)
@@ -40,6 +36,11 @@ Json event(const std::string& name, const char* row, double begin_ms, double ms)
 }
 
 }  // namespace
+
+const char* phase_of(const OpEntry& op) {
+  if (op.range == "update") return "update";
+  return op.backward || op.range == "backward" ? "backward" : "forward";
+}
 
 KernelTimes kernel_times(const std::vector<OpEntry>& ops, const std::vector<Span>& spans, GroupBy group) {
   std::map<std::string, KernelTime> found;

@@ -9,6 +9,9 @@
 
 namespace apps {
 
+/// "forward", "backward" or "update".
+const char* phase_of(const engine::OpEntry& op);
+
 /// All launches of one kernel and row, or of these at one shape.
 struct KernelTime {
   std::string name;   // "matmul=tiled"; by shape also its views, " a(400, 768) b(3072, 768) ..."

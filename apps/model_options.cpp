@@ -65,6 +65,10 @@ void add_model_options(OptionTable& options, mae::Config& config) {
   }
 }
 
+kernels::DType compute_type(const std::string& name) {
+  return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
+}
+
 void add_execution_options(OptionTable& options, mae::Execution& execution) {
   options.group("Execution: the same numbers, but for rounding, with less work");
   for (const mae::ExecutionField& field : mae::execution_fields())

@@ -13,6 +13,9 @@ namespace apps {
 void add_image_size_option(OptionTable& options, mae::Config& config);
 void add_model_options(OptionTable& options, mae::Config& config);
 
+/// The type that --dtype names: f64, f32 or bf16.
+kernels::DType compute_type(const std::string& name);
+
 /// The switches of mae/execution.h; and as {"embed_kept": true, ...}.
 void add_execution_options(OptionTable& options, mae::Execution& execution);
 engine::Json execution_json(const mae::Execution& execution);

@@ -5,6 +5,7 @@
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "apps/device_options.h"
+#include "apps/kernel_times.h"
 #include "apps/model_options.h"
 #include "apps/step_plan.h"
 #include "apps/table.h"
@@ -16,11 +17,6 @@ namespace {
 
 using engine::Json;
 using engine::OpEntry;
-
-const char* phase_of(const OpEntry& op) {
-  if (op.range == "update") return "update";
-  return op.backward || op.range == "backward" ? "backward" : "forward";
-}
 
 std::vector<std::pair<const char*, double>> memory_rows(const engine::MemoryPlan& m) {
   return {
@@ -137,10 +133,6 @@ void print_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::D
   std::puts(engine::to_text(all).c_str());
 }
 
-kernels::DType dtype_named(const std::string& name) {
-  return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
-}
-
 }  // namespace
 
 int plan(int argc, char** argv) {
@@ -165,7 +157,7 @@ int plan(int argc, char** argv) {
   if (!options.parse(argc, argv)) return done;
   mae::validate(mae::Recipe{.batch = o.batch, .micro_batch = micro_batch});
   o.micro_batch = micro_batch > 0 ? micro_batch : o.batch;
-  o.compute = dtype_named(dtype);
+  o.compute = compute_type(dtype);
   const kernels::Device device = open_device(device_options);
   kernels::Stream stream(device, kernels::StreamMode::dry);
   force_rows(stream, device_options);

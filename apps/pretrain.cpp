@@ -107,10 +107,6 @@ std::string command_line(int argc, char** argv) {
   return text;
 }
 
-kernels::DType compute_type(const std::string& name) {
-  return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
-}
-
 /// What the plan may take: on a GPU, code, graphs and the rounding of allocations need some room beside it.
 double memory_for_training(const kernels::Device& device) {
   constexpr double room = 256 * 1048576.0;

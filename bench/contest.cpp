@@ -1,13 +1,12 @@
 #include "bench/contest.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
+
+#include "apps/progress.h"
 
 namespace bench {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Tunes and checks each row that will be timed.
 void prepare(const Work& work, Stream& stream, Operands& operands, void* scratch, const ContestOptions& options,
@@ -79,7 +78,7 @@ double Contest::best_vendor_us() const {
 }
 
 Contest run_contest(const Work& work, const Device& device, const ContestOptions& options) {
-  const double begin = now();
+  const double begin = apps::clock_seconds();
   Contest contest;
   std::size_t workspace = 0;
   for (const Row& row : work.rows) {
@@ -103,7 +102,7 @@ Contest run_contest(const Work& work, const Device& device, const ContestOptions
     operands.randomise(stream);
     contest.sets = operands.count(), contest.bytes = operands.total_bytes();
     prepare(work, stream, operands, scratch.get(), options, contest);
-    contest.prepare_seconds = now() - begin;
+    contest.prepare_seconds = apps::clock_seconds() - begin;
     std::vector<Result*> timed;
     for (Result& result : contest.results) {
       if (result.error.empty()) timed.push_back(&result);

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <set>
 
 #include "apps/cli.h"
 #include "apps/output_file.h"
+#include "apps/progress.h"
 #include "bench/ceilings.h"
 #include "bench/choice.h"
 #include "bench/clocks.h"
@@ -23,8 +23,6 @@ namespace bench {
 namespace {
 
 using engine::Json;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// What all devices have done so far.
 struct Report {
@@ -141,15 +139,16 @@ Json json_of(const Run& run, double seconds) {
 }
 
 void run_cases(const std::vector<Case>& cases, Run& run, Report& report) {
-  const double begin = now();
+  const double begin = apps::clock_seconds();
   const Options& options = report.options;
   const auto write = [&] {
     if (options.json.empty()) return;
     Json so_far = report.runs;
-    apps::write_json(options.json, Json::object({{"runs", so_far.add({}, json_of(run, now() - begin))}}));
+    apps::write_json(options.json,
+                     Json::object({{"runs", so_far.add({}, json_of(run, apps::clock_seconds() - begin))}}));
   };
   for (const Case& c : cases) {
-    if (options.budget > 0 && now() - begin > options.budget) {
+    if (options.budget > 0 && apps::clock_seconds() - begin > options.budget) {
       run.not_run.add({}, fmt::format("{} {} {}: the budget was spent", c.kernel->name, c.shape, name_of(c.dtype)));
       continue;
     }
@@ -157,7 +156,7 @@ void run_cases(const std::vector<Case>& cases, Run& run, Report& report) {
     write();
   }
   write();  // with what was not run
-  report.runs.add({}, json_of(run, now() - begin));
+  report.runs.add({}, json_of(run, apps::clock_seconds() - begin));
 }
 
 void run_device(const Device& device, const std::vector<Kernel>& kernels, Report& report) {

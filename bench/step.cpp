@@ -66,10 +66,6 @@ void check(const StepCommand& o) {
   apps::check_output_file("--json", o.json);
 }
 
-kernels::DType dtype_named(const std::string& name) {
-  return name == "f64" ? kernels::DType::f64 : name == "bf16" ? kernels::DType::bf16 : kernels::DType::f32;
-}
-
 /// The preset's name, with the sizes of a model that is another one.
 std::string name_of(const mae::Config& c) {
   if (mae::to_text(c) == mae::to_text(mae::preset(c.preset))) return c.preset;
@@ -236,7 +232,7 @@ int run_step(int argc, char** argv) {
   add_options(options, o);
   if (!options.parse(argc, argv)) return 0;
   check(o);
-  o.step.compute = dtype_named(o.dtype);
+  o.step.compute = apps::compute_type(o.dtype);
   o.step.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
   o.step.batch = o.batches.front();
   if (o.describe)

@@ -1,9 +1,9 @@
 #include "bench/training.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
+#include "apps/progress.h"
 #include "kernels/core/philox.h"
 
 namespace bench {
@@ -11,8 +11,6 @@ namespace {
 
 constexpr std::size_t batches = 4;      // used in turn
 constexpr std::int64_t steps = 100000;  // of the schedule: more than anybody times
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Random bytes as pixels; draws of samples that follow each other.
 mae::Batch random_batch(const mae::Config& c, std::int64_t count, std::uint32_t number) {
@@ -56,7 +54,7 @@ void Training::finish() {
 
 std::vector<double> Training::run(int count) {
   std::vector<double> seconds;
-  double before = now();
+  double before = apps::clock_seconds();
   int queued = 0;
   while (static_cast<int>(seconds.size()) < count) {
     if (queued < count && pretraining_.under_way() < (ahead_ ? engine::steps_under_way : 1)) {
@@ -65,7 +63,7 @@ std::vector<double> Training::run(int count) {
       continue;
     }
     finish();
-    const double end = now();
+    const double end = apps::clock_seconds();
     seconds.push_back(end - before);
     before = end;
   }

@@ -116,6 +116,7 @@ void TrainStep::forward_backward(Context& context, PartOfBatch part, int slot) {
   Tape tape;
   context.tape = &tape;
   program_(context, {state_.loss, part.first ? kernels::Write::overwrite : kernels::Write::accumulate}, slot);
+  const RangeScope range(context.profile, "backward");  // of the gradient that starts it; ops carry their own
   tape.backward(context, tape.last());
 }
 
