@@ -14,13 +14,7 @@
 namespace apps {
 namespace {
 
-struct Command {
-  const char* name;
-  const char* summary;
-  int (*run)(int argc, char** argv);
-};
-
-constexpr Command commands[] = {
+constexpr Command own_commands[] = {
     {"data", "what is in a data set, what cannot be read, and how the model will see it", data},
     {"pack", "decode a data set once, into files that training reads without decoding", pack},
     {"pretrain", "pretrain a Masked Autoencoder on images", pretrain},
@@ -33,22 +27,10 @@ constexpr Command commands[] = {
 };
 
 std::string help() {
-  std::vector<std::vector<std::string>> rows;
-  for (const Command& command : commands) rows.push_back({std::string("  ") + command.name, command.summary});
   return "mae: pretrain, evaluate and explain Masked Autoencoders\n\nusage: mae COMMAND [options]\n\n" +
-         aligned(rows, "ll") +
+         listed(own_commands) +
          "\nmae COMMAND --help lists a command's options; mae --version says what this build is.\n\nexample\n" +
          "  mae plan --model mae_vit_base_patch16 --batch 256\n";
-}
-
-const Command& find_command(const std::string& name) {
-  std::vector<std::string> names;
-  for (const Command& command : commands) {
-    if (name == command.name) return command;
-    names.emplace_back(command.name);
-  }
-  const std::string near = nearest(name, names);
-  throw UsageError("there is no such command", name, near.empty() ? "mae --help lists the commands" : "mae " + near);
 }
 
 int dispatch(int argc, char** argv) {
@@ -62,7 +44,7 @@ int dispatch(int argc, char** argv) {
     return done;
   }
   if (first.empty()) throw UsageError("a command is missing", "mae", "mae --help lists the commands");
-  return find_command(first).run(argc - 1, argv + 1);
+  return command_named(own_commands, first, "mae").run(argc - 1, argv + 1);
 }
 
 /// `kind`: "error" or "warning"
@@ -80,6 +62,23 @@ std::string text_of(const char* kind, const kernels::Error& error) {
 }
 
 }  // namespace
+
+std::string listed(std::span<const Command> commands) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Command& command : commands) rows.push_back({std::string("  ") + command.name, command.summary});
+  return aligned(rows, "ll");
+}
+
+const Command& command_named(std::span<const Command> commands, const std::string& name, const std::string& door) {
+  std::vector<std::string> names;
+  for (const Command& command : commands) {
+    if (name == command.name) return command;
+    names.emplace_back(command.name);
+  }
+  const std::string near = nearest(name, names);
+  throw UsageError("there is no such command", name,
+                   near.empty() ? door + " --help lists the commands" : door + " " + near);
+}
 
 std::string error_text(const kernels::Error& error) { return text_of("error", error); }
 

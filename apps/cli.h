@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,19 @@ std::string error_text(const kernels::Error& error);
 
 /// The same on standard error, as a warning: what is allowed and probably not meant.
 void warn(const kernels::Error& error);
+
+/// Of a program that is a door to others: argv[0] of run is the name.
+struct Command {
+  const char* name;
+  const char* summary;
+  int (*run)(int argc, char** argv);
+};
+
+/// A line each: name and summary.
+std::string listed(std::span<const Command> commands);
+
+/// Throws UsageError for a name that none has, with the nearest one; `door`: "mae", what is typed before the name.
+const Command& command_named(std::span<const Command> commands, const std::string& name, const std::string& door);
 
 /// What `command` returns; what it throws becomes text on standard error and an exit code. Never throws.
 int guarded(const std::function<int()>& command);
