@@ -107,12 +107,6 @@ std::string command_line(int argc, char** argv) {
   return text;
 }
 
-/// What the plan may take: on a GPU, code, graphs and the rounding of allocations need some room beside it.
-double memory_for_training(const kernels::Device& device) {
-  constexpr double room = 256 * 1048576.0;
-  return static_cast<double>(kernels::free_memory(device)) - (device.kind == kernels::DeviceKind::cuda ? room : 0);
-}
-
 StepPlanOptions plan_options(const RunOptions& o, kernels::DType pixels) {
   return {.config = o.config,
           .execution = o.execution,

@@ -57,6 +57,16 @@ std::vector<engine::OpEntry> record(engine::Context& c, mae::Model& model, const
   return profile.ops();
 }
 
+/// Whether a step that could be planned with fewer images at once can be with so many. Rows refuse views of 2^31 values
+/// and more: that is too large, too.
+bool fits(kernels::Stream& stream, const StepPlanOptions& options, double bytes) {
+  try {
+    return plan_step(stream, options).memory.total() <= bytes;
+  } catch (const kernels::Error&) {
+    return false;
+  }
+}
+
 bool product(const kernels::LaunchRecord& record) {
   const std::string_view kernel = record.kernel;
   return kernel == "matmul" || kernel.starts_with("attention");
@@ -97,9 +107,30 @@ std::int64_t largest_micro_batch(kernels::Stream& stream, StepPlanOptions option
   }
   const auto too_large = std::partition_point(divisors.begin(), divisors.end(), [&](std::int64_t m) {
     options.micro_batch = m;
-    return plan_step(stream, options).memory.total() <= bytes;
+    return fits(stream, options, bytes);
   });
   return too_large == divisors.begin() ? 0 : *std::prev(too_large);
+}
+
+std::int64_t largest_batch(kernels::Stream& stream, StepPlanOptions options, double bytes) {
+  constexpr std::int64_t most = 1 << 30;  // of mae::validate
+  const auto fit = [&](std::int64_t images) {
+    options.batch = options.micro_batch = images;
+    return fits(stream, options, bytes);
+  };
+  if (!fit(1)) return 0;
+  std::int64_t fitting = 1, too_large = 2;
+  while (too_large <= most && fit(too_large)) fitting = too_large, too_large *= 2;
+  while (too_large - fitting > 1) {
+    const std::int64_t middle = fitting + (too_large - fitting) / 2;
+    (fit(middle) ? fitting : too_large) = middle;
+  }
+  return fitting;
+}
+
+double memory_for_training(const kernels::Device& device) {
+  constexpr double room = 256 * 1048576.0;
+  return static_cast<double>(kernels::free_memory(device)) - (device.kind == kernels::DeviceKind::cuda ? room : 0);
 }
 
 void require_memory(kernels::Stream& stream, const StepPlanOptions& options, const StepPlan& plan, double bytes) {

@@ -40,6 +40,13 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& options);
 /// The largest divisor of the batch whose step needs at most so many bytes; 0: not even one image fits.
 std::int64_t largest_micro_batch(kernels::Stream& stream, StepPlanOptions options, double bytes);
 
+/// The most images that a step can take at once in so many bytes, whether or not they divide a batch; 0: not even one.
+std::int64_t largest_batch(kernels::Stream& stream, StepPlanOptions options, double bytes);
+
+/// What a run may take of a device, in bytes: on a GPU, code, graphs and the rounding of allocations need some room
+/// beside it.
+double memory_for_training(const kernels::Device& device);
+
 /// Throws kernels::Error where `plan`, made with these options, needs more memory than `bytes`, with the micro-batch
 /// that would do.
 void require_memory(kernels::Stream& stream, const StepPlanOptions& options, const StepPlan& plan, double bytes);

@@ -89,6 +89,9 @@ struct LoaderOptions {
   std::int64_t first = 0, count = 0;  // samples [first, first + count) of each batch; count 0: all that follow
 };
 
+/// Steps of an epoch over so many samples; those that fill no whole batch are left out.
+constexpr std::int64_t steps_per_epoch(std::int64_t samples, std::int64_t batch) { return samples / batch; }
+
 class Loader {
  public:
   /// Throws kernels::Error for a batch larger than the data set or a slice outside the batch.
@@ -105,7 +108,7 @@ class Loader {
   /// The damaged samples that get() met since the last call, each once in the life of the loader.
   std::vector<Damaged> take_damaged() { return std::exchange(found_, {}); }
 
-  std::int64_t steps_per_epoch() const { return data_.size / options_.batch; }
+  std::int64_t steps_per_epoch() const { return mae::steps_per_epoch(data_.size, options_.batch); }
   const Dataset& dataset() const { return data_; }
 
   /// Seconds that get() has spent so far: what training lost to the data.
