@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "apps/step_match.h"
 #include "apps/version.h"
 
 namespace bench {
@@ -28,20 +29,12 @@ Floor floor_of(const Work& work, const Ceilings& ceilings) {
 
 double rate(double amount, double us) { return us > 0 ? amount / us * 1e-3 : 0; }  // 10^9 a second
 
-/// The value of a line "name : value" of a file of the kernel's.
-std::string line_of(const char* path, const std::string& name) {
-  std::ifstream in(path);
-  for (std::string line; std::getline(in, line);) {
-    if (line.rfind(name, 0) != 0) continue;
-    const std::size_t begin = line.find_first_not_of(" \t:", name.size());
-    return begin == std::string::npos ? "" : line.substr(begin);
-  }
-  return "";
-}
-
 /// "580.159.04" of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.159.04  ..."
 std::string driver() {
-  std::istringstream words(line_of("/proc/driver/nvidia/version", "NVRM version"));
+  std::ifstream in("/proc/driver/nvidia/version");
+  std::string line;
+  std::getline(in, line);
+  std::istringstream words(line);
   for (std::string word; words >> word;) {
     if (word.find_first_not_of("0123456789.") == std::string::npos && word.find('.') != std::string::npos) return word;
   }
@@ -123,7 +116,7 @@ Json origin_of(const Device& device) {
   return Json::object({{"date", fmt::format("{:%FT%TZ}", fmt::gmtime(now))},
                        {"commit", commit && *commit ? commit : apps::commit},
                        {"device", name_of(device.kind)},
-                       {"name", gpu ? device.name : line_of("/proc/cpuinfo", "model name")},
+                       {"name", gpu ? device.name : apps::processor_name()},
                        {"parallel", device.multiprocessors},
                        {"capability", device.capability},
                        {"driver", gpu ? driver() : "none"}});

@@ -218,6 +218,8 @@ int measure(kernels::Stream& stream, const StepCommand& o) {
   if (o.json.empty()) return 0;
   Json json = origin_of(stream.device());
   json.add("threads", kernels::cpu::threads()).add("dtype", o.dtype).add("graph", o.graph);
+  json.add("micro_batch", o.step.micro_batch).add("execution", apps::execution_json(o.step.execution));
+  json.add("rows", o.device.rows);
   json.add("ceilings", to_json(ceilings)).add("model", description(o.step.config, parameters)).add("results", results);
   apps::write_json(o.json, json);
   return 0;
