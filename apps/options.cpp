@@ -193,7 +193,7 @@ void OptionTable::assign(const Assignment& a) {
                      nearest(*text, choices));
   const std::string wrong = a.option->set(a.value);
   if (!wrong.empty()) throw UsageError(fmt::format("{}: {}", a.option->key, wrong), a.where);
-  given_.insert(a.option->key);
+  given_[a.option->key] = a.where;
 }
 
 void OptionTable::apply(const std::vector<Assignment>& assignments) {

@@ -13,6 +13,7 @@
 #include <deque>
 #include <functional>
 #include <limits>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -108,6 +109,8 @@ class OptionTable {
   bool parse(int argc, const char* const* argv);
   /// Whether flag or file gave the key.
   bool given(const std::string& key) const { return given_.contains(key); }
+  /// The flag, or the file and its line, that gave the key last; empty: none did.
+  std::string source_of(const std::string& key) const { return given(key) ? given_.at(key) : ""; }
 
   std::string help() const;
   /// A file that parse() reads back to the same values. `run` are facts about a run; they go to a table [run], which
@@ -139,7 +142,8 @@ class OptionTable {
   std::string command_, summary_, example_, group_ = "Options", config_file_;
   std::deque<Option> options_;  // a deque: add() hands out references
   std::vector<std::pair<std::string, std::function<void()>>> hooks_;
-  std::set<std::string> given_, passed_over_;
+  std::map<std::string, std::string> given_;  // key -> its source
+  std::set<std::string> passed_over_;
 };
 
 /// "micro-batch"

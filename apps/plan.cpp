@@ -1,15 +1,18 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "apps/device_options.h"
 #include "apps/kernel_times.h"
 #include "apps/model_options.h"
+#include "apps/run_estimate.h"
 #include "apps/step_plan.h"
 #include "apps/table.h"
 #include "engine/json.h"
+#include "kernels/cpu/parallel.h"
 #include "mae/pretraining.h"
 
 namespace apps {
@@ -101,7 +104,7 @@ Json launches_json(const OpEntry& op) {
   return launches;
 }
 
-void print_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::Device& device, bool with_ops) {
+Json plan_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::Device& device, bool with_ops) {
   Json memory = Json::object({});
   for (const auto& [kind, bytes] : memory_rows(plan.memory)) memory.add(kind, static_cast<std::int64_t>(bytes));
   Json all = Json::object(
@@ -130,7 +133,7 @@ void print_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::D
     }
     all.add("ops", ops);
   }
-  std::puts(engine::to_text(all).c_str());
+  return all;
 }
 
 }  // namespace
@@ -138,15 +141,18 @@ void print_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::D
 int plan(int argc, char** argv) {
   StepPlanOptions o;
   DeviceOptions device_options;
+  RunOptions run;
   std::string dtype = "f32";
   std::int64_t micro_batch = 0;
   bool ops = false, json = false;
-  OptionTable options("plan", "parameters, FLOPs and peak memory of a training step, without running it",
+  OptionTable options("plan",
+                      "parameters, FLOPs and peak memory of a training step, and the hours of a run: runs nothing",
                       "mae plan --model mae_vit_huge_patch14 --batch 4096 --micro-batch 64 --dtype bf16");
   options.group("Step");
   options.add("batch", o.batch, "images of one optimizer step, on all devices together");
   options.add("micro_batch", micro_batch, "images that a device holds at once; 0: the whole batch");
   options.add("dtype", dtype, "compute precision").one_of({"f64", "f32", "bf16"}).shown_as("NAME");
+  add_run_options(options, run);
   options.group("Output");
   options.add("ops", ops, "the recorded step, op by op");
   options.add("json", json, "one line of JSON instead of tables");
@@ -156,17 +162,31 @@ int plan(int argc, char** argv) {
   options.pass_over(pretrain_keys());
   if (!options.parse(argc, argv)) return done;
   mae::validate(mae::Recipe{.batch = o.batch, .micro_batch = micro_batch});
+  const bool of_run = run_wanted(options, run, o.batch);
   o.micro_batch = micro_batch > 0 ? micro_batch : o.batch;
   o.compute = compute_type(dtype);
   const kernels::Device device = open_device(device_options);
   kernels::Stream stream(device, kernels::StreamMode::dry);
   force_rows(stream, device_options);
   const StepPlan step = plan_step(stream, o);
+  std::optional<RunEstimate> estimate;
+  if (of_run) {
+    const Work work{.step = o,
+                    .parameters = step.parameters,
+                    .device = device,
+                    .processor = processor_name(),
+                    .threads = kernels::cpu::threads(),
+                    .rows = device_options.rows};
+    estimate = estimate_run(stream, run, work, step, results_of(run));
+  }
   if (json) {
-    print_json(step, o, device, ops);
+    Json all = plan_json(step, o, device, ops);
+    if (estimate) all.add("run", to_json(*estimate));
+    std::puts(engine::to_text(all).c_str());
     return done;
   }
   print_text(step, o, device);
+  if (estimate) fmt::print("\n{}", to_text(*estimate, run.results.empty() ? "bench/results" : run.results));
   if (ops) print_ops(step.ops);
   return done;
 }
