@@ -28,7 +28,7 @@ Plan plan_of(const Args& a) {
           .D = s.D,
           .tp = round_up(s.T, lanes),
           .dp = round_up(s.D, lanes),
-          .rows = round_up((s.Tq + blocks - 1) / blocks, tile_rows),
+          .rows = round_up((s.Tq + blocks - 1) / blocks, Tile8::rows),
           .in_place = std::max(s.Tq, s.T) <= most_rows && s.D % lanes == 0};
 }
 
@@ -83,7 +83,7 @@ BackwardScratch backward_scratch(const Plan& plan, float* base) {
           .ds = p + plan.rows * plan.tp};
 }
 
-MAE_VECTOR void multiply(const Product& p) { product(p); }
+MAE_VECTOR void multiply(const Product& p) { product<Tile8>(p); }
 
 // rows of dp elements, filled up with zeros; where they may stay in place, the rows themselves
 MAE_VECTOR ConstRows whole_vectors(ConstRows from, std::int64_t count, float* scratch, const Plan& plan) {

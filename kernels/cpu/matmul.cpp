@@ -70,18 +70,9 @@ const char* not_f32(const Device&, const MatMul& s) {
   return s.a.dtype == DType::f32 ? nullptr : "this row has f32 only";
 }
 
-/// Ours has vectors of eight: where the machine has longer ones, large products are OpenBLAS's, which uses them. Not
-/// measured there; the bound is where the two met on AVX2 before (2026-11-25).
-const char* tiled_refuses(const Device& device, const MatMul& s) {
-  const std::int64_t rest = s.m() * s.n() * s.k() / std::max({s.m(), s.n(), s.k()});
-  if (with_openblas && vectors_of_sixteen() && rest > 150'000)
-    return "products of weights of more than 150,000 values are OpenBLAS's on a machine with AVX-512";
-  return not_f32(device, s);
-}
-
 constexpr Variant<MatMul> rows[] = {
     {.name = "tiled",
-     .refuses = tiled_refuses,
+     .refuses = not_f32,
      .workspace = tiled_or_passes_workspace,
      .run = with_passes<matmul_tiled>},
 #ifdef MAE_WITH_OPENBLAS

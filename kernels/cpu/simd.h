@@ -22,12 +22,21 @@
 #define MAE_VECTOR
 #endif
 
+// A function for machines with vectors of sixteen alone: who calls it has asked.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define MAE_VECTOR_OF_SIXTEEN __attribute__((noinline, target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
+#else
+#define MAE_VECTOR_OF_SIXTEEN
+#endif
+
 namespace kernels::cpu {
 
 /// Whether the machine multiplies sixteen f32 at a time (AVX-512).
 inline bool vectors_of_sixteen() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  return __builtin_cpu_supports("avx512f");
+  static const bool have = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return have;
 #else
   return false;
 #endif

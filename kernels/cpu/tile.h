@@ -1,6 +1,6 @@
-// The inner loops of matrix products whose operands lie in cache: six rows of `a` times sixteen columns of `b` at a
-// time, so that twelve vectors of eight sums stay in registers. For use inside MAE_VECTOR functions, which compile it
-// for their instruction set; hence inlined by force.
+// The inner loops of matrix products whose operands lie in cache: a few rows of `a` times two vectors of columns of `b`
+// at a time, so that all sums stay in registers. For use inside MAE_VECTOR functions, which compile it for their
+// instruction set; hence inlined by force.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,24 @@
 
 namespace kernels::cpu {
 
-inline constexpr std::int64_t tile_rows = 6, tile_columns = 16, lanes = 8;
+template <int lanes>
+struct VectorOf {
+  using type __attribute__((vector_size(lanes * sizeof(float)))) = float;
+};
+
+/// How much of out is in registers at once: so many rows of two vectors. One more vector holds a value of `a`, two a
+/// row of `b`.
+template <int vector_lanes, int tile_rows>
+struct Tile {
+  static constexpr std::int64_t lanes = vector_lanes, rows = tile_rows, columns = 2 * lanes;
+  using Lanes = typename VectorOf<vector_lanes>::type;
+};
+using Tile8 = Tile<8, 6>;     // for sixteen registers of eight
+using Tile16 = Tile<16, 14>;  // for thirty-two of sixteen (AVX-512)
+
+inline constexpr std::int64_t lanes = Tile8::lanes;
 inline constexpr std::int64_t rows_ahead = 16;  // of b, asked for while sums are made
-using Lanes = float __attribute__((vector_size(32)));
+using Lanes = Tile8::Lanes;
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
@@ -21,73 +36,72 @@ struct Product {
   std::int64_t b_row;
   float* c;  // element (i, j) is c[i * c_row + j]
   std::int64_t c_row;
-  std::int64_t m, n, k;  // n is a multiple of 8
+  std::int64_t m, n, k;  // n is a multiple of the vector's lanes
   const float* start;    // what the sums start from: element (i, j) is start[i * start_row + j]; null: 0
   std::int64_t start_row;
   const float* bias;  // (n) added to it; null: none
 };
 
 // From and to any address of a float. A reference to a type of less alignment would not do: clang forgets it.
-[[gnu::always_inline]] inline Lanes load(const float* from) {
-  Lanes v;
+template <class Vector = Lanes>
+[[gnu::always_inline]] inline Vector load(const float* from) {
+  Vector v;
   std::memcpy(&v, from, sizeof v);
   return v;
 }
-[[gnu::always_inline]] inline void store(float* to, Lanes v) { std::memcpy(to, &v, sizeof v); }
+template <class Vector>
+[[gnu::always_inline]] inline void store(float* to, Vector v) {
+  std::memcpy(to, &v, sizeof v);
+}
 
-template <int rows, int vectors>
+template <class Tile, int rows, int vectors>
 [[gnu::always_inline]] inline void product_tile(const Product& p, std::int64_t i, std::int64_t j) {
-  Lanes sum[rows][vectors];
+  using Vector = typename Tile::Lanes;
+  Vector sum[rows][vectors];
+#pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     for (int v = 0; v < vectors; ++v) {
-      const std::int64_t column = j + v * lanes;
-      sum[r][v] = p.start ? load(p.start + (i + r) * p.start_row + column) : Lanes{};
-      if (p.bias) sum[r][v] += load(p.bias + column);
+      const std::int64_t column = j + v * Tile::lanes;
+      sum[r][v] = p.start ? load<Vector>(p.start + (i + r) * p.start_row + column) : Vector{};
+      if (p.bias) sum[r][v] += load<Vector>(p.bias + column);
     }
   }
   const float *a = p.a + i * p.a_row, *b = p.b + j;
-  // Not unrolled: four times over, g++ 12 moves sums between registers, and 92 to 95 GFLOP/s of a core's 94 become 86
-  // to 88 (2026-11-27, AVX2).
+  // k is not unrolled: four times over, g++ 12 moves sums between registers, and 92 to 95 GFLOP/s of a core's 94 become
+  // 86 to 88 (2026-11-27, AVX2).
   for (std::int64_t k = 0; k < p.k; ++k, a += p.a_k, b += p.b_row) {
-    __builtin_prefetch(b + rows_ahead * p.b_row);
-    Lanes row[vectors];
-    for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes);
+    for (int line = 0; line < vectors * Tile::lanes; line += 16) __builtin_prefetch(b + rows_ahead * p.b_row + line);
+    Vector row[vectors];
+    for (int v = 0; v < vectors; ++v) row[v] = load<Vector>(b + v * Tile::lanes);
+#pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
       for (int v = 0; v < vectors; ++v) sum[r][v] += a[r * p.a_row] * row[v];
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v) store(p.c + (i + r) * p.c_row + j + v * lanes, sum[r][v]);
+    for (int v = 0; v < vectors; ++v) store(p.c + (i + r) * p.c_row + j + v * Tile::lanes, sum[r][v]);
   }
 }
 
-/// Rows i ... i + 5 of the product, or those that there are.
-template <int vectors>
+/// A tile's rows of the product from row i on, or those that there are.
+template <class Tile, int vectors, int rows = Tile::rows>
 [[gnu::always_inline]] inline void product_rows(const Product& p, std::int64_t i, std::int64_t j) {
-  switch (p.m - i) {
-    case 1:
-      return product_tile<1, vectors>(p, i, j);
-    case 2:
-      return product_tile<2, vectors>(p, i, j);
-    case 3:
-      return product_tile<3, vectors>(p, i, j);
-    case 4:
-      return product_tile<4, vectors>(p, i, j);
-    case 5:
-      return product_tile<5, vectors>(p, i, j);
-    default:
-      return product_tile<tile_rows, vectors>(p, i, j);
+  if constexpr (rows > 1) {
+    if (p.m - i < rows) return product_rows<Tile, vectors, rows - 1>(p, i, j);
   }
+  product_tile<Tile, rows, vectors>(p, i, j);
 }
 
 /// c = start + bias + a b. Each element's sum runs over k in order.
+template <class Tile>
 [[gnu::always_inline]] inline void product(const Product& p) {
   std::int64_t j = 0;
-  for (; j + tile_columns <= p.n; j += tile_columns) {
-    for (std::int64_t i = 0; i < p.m; i += tile_rows) product_rows<2>(p, i, j);
+  for (; j + Tile::columns <= p.n; j += Tile::columns) {
+    for (std::int64_t i = 0; i < p.m; i += Tile::rows) product_rows<Tile, 2>(p, i, j);
   }
   if (j == p.n) return;
-  for (std::int64_t i = 0; i < p.m; i += tile_rows) product_rows<1>(p, i, j);
+  for (std::int64_t i = 0; i < p.m; i += Tile::rows) product_rows<Tile, 1>(p, i, j);
 }
 
 /// to[j * to_row + i] = scale * from[i * from_row + j] for i, j below 8, and 0 where i >= rows: three rounds of
