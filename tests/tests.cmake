@@ -12,6 +12,12 @@ else()
   list(APPEND catch_flags -w UnmatchedTestSpec)
 endif()
 
+# The time of tests is the compiler's. Undefined behaviour is looked for in what is tested; wrong addresses here, too.
+set(test_options -O1)
+if(MAE_SANITIZE)
+  set(test_options -O0 -fno-sanitize=undefined)
+endif()
+
 # mae_tests(layer LINKS targets): tests/<layer>/test_*.cpp -> binary test_<layer>, tests <layer>.<file>; tests of the
 # house itself have no layer in their name: `arrows`
 function(mae_tests layer)
@@ -28,8 +34,7 @@ function(mae_tests layer)
   list(FILTER helpers EXCLUDE REGEX "catch_main|mae_faults")
   target_sources(test_${layer} PRIVATE ${helpers})
   target_link_libraries(test_${layer} PRIVATE mae_flags ${ARG_LINKS} catch_main)
-  # The time of tests is the compiler's. Sanitizers look for undefined behaviour in what is tested; for addresses here, too.
-  set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS "$<IF:$<BOOL:${MAE_SANITIZE}>,-O0;-fno-sanitize=undefined,-O1>")
+  set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS ${test_options})
   target_compile_definitions(test_${layer} PRIVATE MAE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MAE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(source IN LISTS sources)
     get_filename_component(file ${source} NAME_WE)
