@@ -141,7 +141,7 @@ Json plan_json(const StepPlan& plan, const StepPlanOptions& o, const kernels::De
 int plan(int argc, char** argv) {
   StepPlanOptions o;
   DeviceOptions device_options;
-  RunOptions run;
+  PlannedRun run;
   std::string dtype = "f32";
   std::int64_t micro_batch = 0;
   bool ops = false, json = false;

@@ -18,7 +18,7 @@ namespace {
 
 using engine::Json;
 
-std::int64_t steps_of(const RunOptions& run, std::int64_t batch) {
+std::int64_t steps_of(const PlannedRun& run, std::int64_t batch) {
   return engine::WarmupCosine{.epochs = run.epochs, .steps_per_epoch = mae::steps_per_epoch(run.data_size, batch)}
       .steps();
 }
@@ -61,7 +61,7 @@ Json json_of(const Origin& o) {
 
 }  // namespace
 
-void add_run_options(OptionTable& options, RunOptions& run) {
+void add_run_options(OptionTable& options, PlannedRun& run) {
   run.epochs = mae::Recipe{}.epochs;
   options.group("How long a run takes");
   options.add("data_size", run.data_size, "images of the data set: how long a run takes, too; 0: not asked");
@@ -70,7 +70,7 @@ void add_run_options(OptionTable& options, RunOptions& run) {
       .shown_as("PATH");
 }
 
-bool run_wanted(const OptionTable& options, const RunOptions& run, std::int64_t batch) {
+bool run_wanted(const OptionTable& options, const PlannedRun& run, std::int64_t batch) {
   if (!options.given("data_size")) {
     for (const char* key : {"epochs", "results"}) {
       const std::string source = options.source_of(key);
@@ -88,7 +88,7 @@ bool run_wanted(const OptionTable& options, const RunOptions& run, std::int64_t 
   return true;
 }
 
-StepResults results_of(const RunOptions& run) {
+StepResults results_of(const PlannedRun& run) {
   if (!run.results.empty()) return read_step_results(run.results);
   return std::filesystem::is_directory(results_folder) ? read_step_results(results_folder) : StepResults{};
 }
@@ -104,7 +104,7 @@ double floor_seconds(const StepPlan& plan, double micro_batches, double flop_rat
   return seconds;
 }
 
-RunEstimate estimate_run(kernels::Stream& stream, const RunOptions& run, const Work& work, const StepPlan& plan,
+RunEstimate estimate_run(kernels::Stream& stream, const PlannedRun& run, const Work& work, const StepPlan& plan,
                          const StepResults& results) {
   const StepPlanOptions& o = work.step;
   const double memory = memory_for_training(work.device);

@@ -15,21 +15,21 @@
 
 namespace apps {
 
-struct RunOptions {
+struct PlannedRun {
   std::int64_t data_size = 0;  // images of an epoch; 0: no run is asked for
   double epochs = 0;
   std::string results;  // file or folder; empty: bench/results of the sources
 };
 
 /// Adds --data-size, --epochs and --results; the recipe's epochs are the default.
-void add_run_options(OptionTable& options, RunOptions& run);
+void add_run_options(OptionTable& options, PlannedRun& run);
 
 /// Whether a run is asked for. Throws UsageError for --epochs or --results without --data-size, and kernels::Error for
 /// epochs that cannot be, or a data set that fills no batch. A config's epochs alone ask for nothing.
-bool run_wanted(const OptionTable& options, const RunOptions& run, std::int64_t batch);
+bool run_wanted(const OptionTable& options, const PlannedRun& run, std::int64_t batch);
 
 /// The measurements of --results, or of bench/results, where it is no error that there are none.
-StepResults results_of(const RunOptions& run);
+StepResults results_of(const PlannedRun& run);
 
 struct RunEstimate {
   std::int64_t data_size = 0;
@@ -51,7 +51,7 @@ struct RunEstimate {
 double floor_seconds(const StepPlan& plan, double micro_batches, double flop_rate, double byte_rate);
 
 /// `plan`: of work.step, on a stream with the same device and rows. One device does all of the work.
-RunEstimate estimate_run(kernels::Stream& stream, const RunOptions& run, const Work& work, const StepPlan& plan,
+RunEstimate estimate_run(kernels::Stream& stream, const PlannedRun& run, const Work& work, const StepPlan& plan,
                          const StepResults& results);
 
 /// A few lines; `results` is what the user calls the place of the measurements.

@@ -16,6 +16,12 @@
 
 namespace kernels {
 
+#if defined(MAE_ASAN)
+inline constexpr bool with_address_sanitizer = true;
+#else
+inline constexpr bool with_address_sanitizer = false;
+#endif
+
 /// From now on whoever touches these bytes ends the program, until they are allowed again, or freed. The sanitizer
 /// keeps account of words of 8 bytes: of a last word that these bytes do not fill, nothing is forbidden.
 inline void forbid([[maybe_unused]] const void* from, [[maybe_unused]] std::size_t bytes) {
