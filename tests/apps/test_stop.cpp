@@ -9,6 +9,7 @@
 #include "apps/stop_request.h"
 #include "engine/checkpoint_folder.h"
 #include "engine/files.h"
+#include "kernels/core/sanitizer.h"
 #include "mae/image.h"
 #include "tests/support/catch.h"
 #include "tests/support/folder.h"
@@ -20,6 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using test::joined;
 using test::Words;
+
+constexpr bool slow = kernels::with_address_sanitizer;
 
 std::string log_of(const std::string& run) {
   return fs::exists(run + "/log.jsonl") ? engine::read_file(run + "/log.jsonl") : "";
@@ -40,7 +43,7 @@ TEST_CASE("times are numbers with units, large units first") {
 TEST_CASE("SIGTERM, SIGINT and SIGHUP finish the step, save and end with 75") {
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 160, 16);
-  const Words more{"--epochs", "60", "--save-every", "1h", "--resume", "auto"};
+  const Words more{"--epochs", slow ? "15" : "60", "--save-every", "1h", "--resume", "auto"};
   const auto words = [&](const std::string& run) { return joined(test::pretrain_words(folder.path(), run), more); };
   const std::string whole = folder.file("whole"), run = folder.file("run");
   REQUIRE(test::mae_command(words(whole)) == apps::done);
@@ -81,15 +84,11 @@ TEST_CASE("a signal that was ignored stays ignored, and means what it meant afte
 TEST_CASE("one line repeated while it ends with 75 makes the run of one go") {
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 160, 16);
-  const Words more{"--epochs", "40", "--save-every", "0.05s", "--resume", "auto"};
+  const Words more{"--epochs", slow ? "10" : "40", "--save-every", "0.05s", "--resume", "auto"};
   const auto words = [&](const std::string& run) { return joined(test::pretrain_words(folder.path(), run), more); };
   const std::string whole = folder.file("whole"), run = folder.file("run");
   REQUIRE(test::mae_command(words(whole)) == apps::done);
-#ifdef __SANITIZE_ADDRESS__
-  const std::string piece = "1s";  // the start-up alone takes some tenths
-#else
-  const std::string piece = "0.3s";
-#endif
+  const std::string piece = slow ? "1s" : "0.3s";  // with the sanitizer the start-up alone takes some tenths
   int pieces = 1;
   for (int code; (code = test::mae_command(joined(words(run), {"--max-time", piece}))) != apps::done; ++pieces) {
     REQUIRE(code == apps::interrupted);
