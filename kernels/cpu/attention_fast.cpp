@@ -22,13 +22,15 @@ struct Plan {
 template <class Args>
 Plan plan_of(const Args& a) {
   const AttentionSizes s = sizes_of(a);
+  const bool sixteen = vectors_of_sixteen();
+  const std::int64_t lanes = sixteen ? Tile16::lanes : Tile8::lanes, rows = sixteen ? Tile16::rows : Tile8::rows;
   const std::int64_t blocks = (s.Tq + most_rows - 1) / most_rows;
   return {.Tq = s.Tq,
           .T = s.T,
           .D = s.D,
           .tp = round_up(s.T, lanes),
           .dp = round_up(s.D, lanes),
-          .rows = round_up((s.Tq + blocks - 1) / blocks, Tile8::rows),
+          .rows = round_up((s.Tq + blocks - 1) / blocks, rows),
           .in_place = std::max(s.Tq, s.T) <= most_rows && s.D % lanes == 0};
 }
 
@@ -83,7 +85,9 @@ BackwardScratch backward_scratch(const Plan& plan, float* base) {
           .ds = p + plan.rows * plan.tp};
 }
 
-MAE_VECTOR void multiply(const Product& p) { product<Tile8>(p); }
+MAE_VECTOR void multiply_eights(const Product& p) { product<Tile8>(p); }
+MAE_VECTOR_OF_SIXTEEN void multiply_sixteens(const Product& p) { product<Tile16>(p); }
+void multiply(const Product& p) { vectors_of_sixteen() ? multiply_sixteens(p) : multiply_eights(p); }
 
 // rows of dp elements, filled up with zeros; where they may stay in place, the rows themselves
 MAE_VECTOR ConstRows whole_vectors(ConstRows from, std::int64_t count, float* scratch, const Plan& plan) {
@@ -104,6 +108,9 @@ void put_back(const float* scratch, const Rows& to, std::int64_t count, const Pl
 // to (D, tp) = scale times the transpose of the rows, filled up with zeros
 MAE_VECTOR void transpose_rows(ConstRows from, float scale, float* to, const Plan& plan) {
   transpose(from.at, from.row, plan.T, plan.D, scale, to, plan.tp);
+  const std::int64_t filled = round_up(plan.T, lanes);
+  for (std::int64_t d = 0; d < plan.D && filled < plan.tp; ++d)
+    std::fill(to + d * plan.tp + filled, to + (d + 1) * plan.tp, 0.0f);
 }
 
 // each row of s (rows, tp), of which T count, becomes softmax(s); lse: the logarithms of the sums, or null

@@ -3,8 +3,8 @@
 //     workers   a grid over out, each with its own part of it
 //     k         in blocks, so that a tile's rows of a stay in the first-level cache, and out is touched a few times
 //     columns   as many as let the packed share of b, panels of a tile's columns, stay in the second-level cache
-//     rows      a tile at a time, past all of these columns: of b and out everything is then read in order. They are
-//               read in place, or packed where a is transposed
+//     rows      of a, packed in panels of a tile's rows, one panel at a time past all of these columns: of a, b and out
+//               everything is then read in order
 //
 // A tile of out has six rows of sixteen columns, or, where vectors hold sixteen, fourteen of thirty-two.
 // Bias, residual and what out holds are where a whole tile's sums start; to a tile at the right edge of out they are
@@ -21,12 +21,6 @@ namespace {
 
 constexpr std::int64_t panels_at_once = 16;  // of a that are filled together, so that its rows are read in order
 
-/// Rows of a over a block of k.
-struct RowsOfA {
-  const float* at;
-  std::int64_t row, k, panel;  // distances of rows, of steps along k, and of a tile's rows
-};
-
 /// What the sums of a block of out start from.
 struct Start {
   const float* matrix;  // null: 0
@@ -34,12 +28,12 @@ struct Start {
   const float* bias;  // null: none
 };
 
-/// A tile's rows of out, or fewer, past all columns of the packed b.
+/// A tile's rows of out, or fewer, past all columns of the packed b. `a`: a panel of (depth, a tile's rows).
 template <class Tile>
-[[gnu::always_inline]] inline void multiply_tiles(const RowsOfA& a, const float* b, const Start& start, float* out,
+[[gnu::always_inline]] inline void multiply_tiles(const float* a, const float* b, const Start& start, float* out,
                                                   std::int64_t out_row, std::int64_t rows, std::int64_t columns,
                                                   std::int64_t depth) {
-  Product p{.a = a.at, .a_row = a.row, .a_k = a.k, .b = b, .b_row = Tile::columns, .c = out, .c_row = out_row};
+  Product p{.a = a, .a_row = 1, .a_k = Tile::rows, .b = b, .b_row = Tile::columns, .c = out, .c_row = out_row};
   p.m = rows, p.k = depth, p.start_row = start.row;
   for (std::int64_t j = 0; j < columns; j += Tile::columns, p.b += depth * Tile::columns) {
     const std::int64_t width = std::min(Tile::columns, columns - j);
@@ -64,11 +58,11 @@ template <class Tile>
   }
 }
 
-MAE_VECTOR void multiply_eights(const RowsOfA& a, const float* b, const Start& start, float* out, std::int64_t out_row,
+MAE_VECTOR void multiply_eights(const float* a, const float* b, const Start& start, float* out, std::int64_t out_row,
                                 std::int64_t rows, std::int64_t columns, std::int64_t depth) {
   multiply_tiles<Tile8>(a, b, start, out, out_row, rows, columns, depth);
 }
-MAE_VECTOR_OF_SIXTEEN void multiply_sixteens(const RowsOfA& a, const float* b, const Start& start, float* out,
+MAE_VECTOR_OF_SIXTEEN void multiply_sixteens(const float* a, const float* b, const Start& start, float* out,
                                              std::int64_t out_row, std::int64_t rows, std::int64_t columns,
                                              std::int64_t depth) {
   multiply_tiles<Tile16>(a, b, start, out, out_row, rows, columns, depth);
@@ -84,7 +78,7 @@ struct Blocking {
 
 template <class Tile>
 Blocking blocking_of(std::int64_t block_k, std::int64_t packed_b, decltype(&multiply_eights) multiply) {
-  return {Tile::rows, Tile::columns, 960 / Tile::rows * Tile::rows, block_k, packed_b, multiply};
+  return {Tile::rows, Tile::columns, 2016 / Tile::rows * Tile::rows, block_k, packed_b, multiply};
 }
 
 const Blocking& blocking() {
@@ -108,7 +102,7 @@ Grid grid_of(const MatMul& s, std::int64_t workers) {
     const std::int64_t rows = round_up((s.m() + down - 1) / down, tile.rows),
                        columns = round_up((s.n() + across - 1) / across, tile.columns);
     const double products = static_cast<double>(rows * columns) / 16;  // in vector operations, a value of k
-    const double packed = static_cast<double>(columns + (s.a_layout == Layout::transposed ? rows : rows / 4));
+    const double packed = static_cast<double>(columns + rows);
     if (across == 1 || products + packed < least) best = {down, across}, least = products + packed;
   }
   return best;
@@ -124,11 +118,10 @@ Range part(std::int64_t size, std::int64_t step, std::int64_t i, std::int64_t n)
   return {steps * i / n * step, std::min(size, steps * (i + 1) / n * step)};
 }
 
-// rows [k, k + depth), columns [m, m + rows) of a transposed a as panels (rows / width, depth, width)
-MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k, std::int64_t depth,
-                       std::int64_t width, float* to) {
-  // Whole vectors into panels: the elements too many are those of the panel's next row, which comes later. The last row
-  // of a panel, and panels whose vectors would end behind a row of a, go element by element.
+/// pack_a where a is transposed.
+[[gnu::always_inline]] inline void pack_columns(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k,
+                                                std::int64_t depth, std::int64_t width, float* to) {
+  // The last row of a panel, and panels whose vectors would end behind a row of a, go element by element.
   const std::int64_t whole = std::max<std::int64_t>(0, rows - round_up(width, lanes)) / width * width;
   for (std::int64_t group = 0; group < whole; group += panels_at_once * width) {
     const std::int64_t end = std::min(whole, group + panels_at_once * width);
@@ -139,9 +132,7 @@ MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::
       }
     }
     const float* last = s.a.row<float>(k + depth - 1) + m;
-    for (std::int64_t i = group; i < end; i += width) {
-      for (std::int64_t x = 0; x < width; ++x) to[i * depth + (depth - 1) * width + x] = last[i + x];
-    }
+    for (std::int64_t i = group; i < end; i += width) std::copy_n(last + i, width, to + (i + width) * depth - width);
   }
   for (std::int64_t i = whole; i < rows; i += width) {
     const std::int64_t count = std::min(width, rows - i);
@@ -150,6 +141,32 @@ MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::
       for (std::int64_t x = 0; x < count; ++x) to[i * depth + j * width + x] = from[x];
     }
   }
+}
+
+/// pack_a where it is not.
+[[gnu::always_inline]] inline void pack_rows(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k,
+                                             std::int64_t depth, std::int64_t width, float* to) {
+  const std::int64_t whole = depth / lanes * lanes;
+  for (std::int64_t i = 0; i < rows; i += width, to += width * depth) {
+    const std::int64_t count = std::min(width, rows - i), last = (count - 1) / lanes * lanes;
+    const float* from = s.a.row<float>(m + i) + k;
+    for (std::int64_t j = 0; j < whole; j += lanes) {
+      for (std::int64_t x = last; x >= 0; x -= lanes)
+        transpose_8x8(from + x * s.a.row_stride + j, s.a.row_stride, count - x, 1.0f, to + j * width + x, width);
+    }
+    for (std::int64_t j = whole; j < depth; ++j) {
+      for (std::int64_t x = 0; x < count; ++x) to[j * width + x] = from[x * s.a.row_stride + j];
+    }
+  }
+}
+
+/// Rows [m, m + rows) and [k, k + depth) of a as panels (rows / width, depth, width). In whole vectors: the elements
+/// too many are those of the panel's next row, or of the next panel, which come later. Behind the last one there must
+/// be room for them.
+MAE_VECTOR void pack_a(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k, std::int64_t depth,
+                       std::int64_t width, float* to) {
+  s.a_layout == Layout::transposed ? pack_columns(s, m, rows, k, depth, width, to)
+                                   : pack_rows(s, m, rows, k, depth, width, to);
 }
 
 // rows [k, k + depth), columns [n, n + columns) of b as panels (columns / width, depth, width), the last one filled
@@ -195,7 +212,7 @@ Start start_of(const MatMul& s, std::int64_t m, std::int64_t n, bool first) {
 }
 
 /// All columns of a part of out, for one block of its rows and of k.
-void multiply_block(const MatMul& s, Range m, Range n_range, Range k, const RowsOfA& a, float* packed_b) {
+void multiply_block(const MatMul& s, Range m, Range n_range, Range k, const float* a, float* packed_b) {
   const Blocking& tile = blocking();
   const std::int64_t depth = k.end - k.begin, most = tile.packed_b / depth / tile.columns * tile.columns;
   for (std::int64_t n = n_range.begin; n < n_range.end; n += most) {
@@ -205,10 +222,8 @@ void multiply_block(const MatMul& s, Range m, Range n_range, Range k, const Rows
       if (next < n_range.end)
         ask_for_b(s, k.begin, depth, next, std::min(most, n_range.end - next), (i - m.begin) / tile.rows,
                   (m.end - m.begin + tile.rows - 1) / tile.rows);
-      RowsOfA rows = a;
-      rows.at += (i - m.begin) / tile.rows * a.panel;
-      tile.multiply(rows, packed_b, start_of(s, i, n, k.begin == 0), s.out.row<float>(i) + n, s.out.row_stride,
-                    std::min(tile.rows, m.end - i), columns, depth);
+      tile.multiply(a + (i - m.begin) * depth, packed_b, start_of(s, i, n, k.begin == 0), s.out.row<float>(i) + n,
+                    s.out.row_stride, std::min(tile.rows, m.end - i), columns, depth);
     }
   }
 }
@@ -226,22 +241,18 @@ std::int64_t block_of(std::int64_t size, std::int64_t most) {
 Packed packed_floats(const MatMul& s) {
   const Blocking& tile = blocking();
   const std::int64_t rows = round_up(std::min(s.m(), tile.block_m), tile.rows);
-  return {.a = s.a_layout == Layout::transposed ? rows * block_of(s.k(), tile.block_k) : 0, .b = tile.packed_b};
+  return {.a = round_up(rows * block_of(s.k(), tile.block_k) + lanes, 16), .b = tile.packed_b};
 }
 
 void multiply_part(const MatMul& s, Range m_range, Range n_range, float* packed_b, float* packed_a) {
   const Blocking& tile = blocking();
   const std::int64_t K = s.k(), most_depth = block_of(K, tile.block_k);
-  const bool transposed = s.a_layout == Layout::transposed;
-  const std::int64_t most_rows = transposed ? tile.block_m : m_range.end - m_range.begin;
-  for (std::int64_t m = m_range.begin; m < m_range.end; m += most_rows) {
-    const Range rows{m, std::min(m + most_rows, m_range.end)};
+  for (std::int64_t m = m_range.begin; m < m_range.end; m += tile.block_m) {
+    const Range rows{m, std::min(m + tile.block_m, m_range.end)};
     for (std::int64_t k = 0; k < K; k += most_depth) {
       const std::int64_t depth = std::min(most_depth, K - k);
-      RowsOfA a{.at = packed_a, .row = 1, .k = tile.rows, .panel = tile.rows * depth};
-      if (transposed) pack_a(s, m, rows.end - m, k, depth, tile.rows, packed_a);
-      else a = {s.a.row<float>(m) + k, s.a.row_stride, 1, tile.rows * s.a.row_stride};
-      multiply_block(s, rows, n_range, {k, k + depth}, a, packed_b);
+      pack_a(s, m, rows.end - m, k, depth, tile.rows, packed_a);
+      multiply_block(s, rows, n_range, {k, k + depth}, packed_a, packed_b);
     }
   }
 }

@@ -120,10 +120,11 @@ template <class Tile>
       fours[i + 2 * j + 1] = __builtin_shufflevector(pairs[i + j], pairs[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
   }
-  for (int i = 0; i < 4; ++i) {
+  // from low to high addresses: where rows are shorter than a vector, the next one writes over what is too much
+  for (int i = 0; i < 4; ++i)
     store(to + i * to_row, __builtin_shufflevector(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+  for (int i = 0; i < 4; ++i)
     store(to + (i + 4) * to_row, __builtin_shufflevector(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
-  }
 }
 
 /// to (columns, to_row) = scale times the transpose of from (rows, from_row), filled with zeros up to the next multiple
