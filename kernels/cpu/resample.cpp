@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/simd.h"
 #include "kernels/resample_filter.h"
 
 namespace kernels::cpu {
 namespace {
+
+constexpr int rows_at_once = 16;  // of a box are turned, so that a vector has one value of each
 
 /// What one image needs beside its pixels: the widest elements stand first, so that all are aligned.
 template <class T>
@@ -16,45 +19,60 @@ struct Scratch {
       : stride(size.width * size.channels), taps(filter_taps(longest, size.width)) {
     across = static_cast<W*>(memory);
     down = across + size.width * taps;
-    sums = down + filter_taps(longest, size.height);
-    windows = reinterpret_cast<FilterWindow*>(sums + stride);
+    windows = reinterpret_cast<FilterWindow*>(down + filter_taps(longest, size.height));
     middle = reinterpret_cast<FilterMiddle<T>*>(windows + size.width);
+    turned = reinterpret_cast<T*>(middle + longest * stride);
   }
 
   std::int64_t stride;      // values of a row
   std::int64_t taps;        // of the filter of rows
   W* across;                // (width, taps)
   W* down;                  // weights of one output row
-  W* sums;                  // (width, channels)
   FilterWindow* windows;    // (width)
   FilterMiddle<T>* middle;  // (box height, width, channels)
+  T* turned;                // (box width, channels, rows_at_once)
 };
 
-/// One pixel row of `width` outputs. C: channels, 0 where only known at run time.
-template <int C, class T>
-void filter_row(const T* in, FilterMiddle<T>* out, const Scratch<T>& s, int width, int channels, bool flip) {
+/// rows_at_once rows of `count` values each, `stride` apart, of which `rows` exist, as (count, rows_at_once); the last
+/// row stands for those that do not.
+template <class T>
+[[gnu::always_inline]] inline void turn_rows(const T* in, std::int64_t stride, int rows, std::int64_t count, T* out) {
+  const T* from[rows_at_once];
+  for (int r = 0; r < rows_at_once; ++r) from[r] = in + std::min(r, rows - 1) * stride;
+  for (std::int64_t i = 0; i < count; ++i) {
+    for (int r = 0; r < rows_at_once; ++r) out[i * rows_at_once + r] = from[r][i];
+  }
+}
+
+/// `width` outputs in each of `rows` rows, whose turned inputs stand in s.turned.
+template <class T>
+[[gnu::always_inline]] inline void filter_turned(const Scratch<T>& s, int width, int channels, bool flip, int rows,
+                                                 FilterMiddle<T>* out) {
   using W = FilterWeight<T>;
-  const int c_count = C > 0 ? C : channels;
   for (int x = 0; x < width; ++x) {
     const W* weights = s.across + x * s.taps;
-    const T* from = in + static_cast<std::ptrdiff_t>(s.windows[x].first) * c_count;
-    const int count = s.windows[x].count;
-    FilterMiddle<T>* to = out + static_cast<std::ptrdiff_t>(flip ? width - 1 - x : x) * c_count;
-    if constexpr (C > 0) {
-      W sums[C];
-      std::fill_n(sums, C, filter_start<W>());
-      for (int k = 0; k < count; ++k) {
-        for (int c = 0; c < C; ++c) sums[c] += weights[k] * static_cast<W>(from[k * C + c]);
+    const FilterWindow window = s.windows[x];
+    const std::int64_t to = static_cast<std::int64_t>(flip ? width - 1 - x : x) * channels;
+    for (int c = 0; c < channels; ++c) {
+      const T* from = s.turned + (static_cast<std::int64_t>(window.first) * channels + c) * rows_at_once;
+      W sums[rows_at_once];
+      for (int r = 0; r < rows_at_once; ++r) sums[r] = filter_start<W>();
+      for (int k = 0; k < window.count; ++k, from += channels * rows_at_once) {
+        for (int r = 0; r < rows_at_once; ++r) sums[r] += weights[k] * static_cast<W>(from[r]);
       }
-      for (int c = 0; c < C; ++c) to[c] = filter_finish<FilterMiddle<T>>(sums[c]);
-    } else {
-      for (int c = 0; c < c_count; ++c) {
-        W sum = filter_start<W>();
-        for (int k = 0; k < count; ++k) sum += weights[k] * static_cast<W>(from[k * c_count + c]);
-        to[c] = filter_finish<FilterMiddle<T>>(sum);
-      }
+      FilterMiddle<T> values[rows_at_once];
+      for (int r = 0; r < rows_at_once; ++r) values[r] = filter_finish<FilterMiddle<T>>(sums[r]);
+      for (int r = 0; r < rows; ++r) out[r * s.stride + to + c] = values[r];
     }
   }
+}
+
+/// Rows [0, rows) of a box, `stride` values apart.
+template <class T>
+MAE_VECTOR void filter_rows(const T* in, std::int64_t stride, int rows, int box_width, int width, int channels,
+                            bool flip, const Scratch<T>& s, FilterMiddle<T>* out) {
+  turn_rows(in, stride, rows, static_cast<std::int64_t>(box_width) * channels, s.turned);
+  filter_turned(s, width, channels, flip, rows, out);
 }
 
 /// A row whose width already fits.
@@ -69,35 +87,42 @@ void copy_row(const T* in, FilterMiddle<T>* out, int width, int channels, bool f
 template <class T>
 void pass_across(const T* pixels, const CropBox& box, int width, int channels, const Scratch<T>& s) {
   const bool flip = box.flip != 0;
-  if (box.box_width != width) {
-    for (int x = 0; x < width; ++x) s.windows[x] = set_filter(box.box_width, width, x, s.across + x * s.taps);
+  const T* in = pixels + (box.offset + static_cast<std::int64_t>(box.top) * box.width + box.left) * channels;
+  const std::int64_t stride = static_cast<std::int64_t>(box.width) * channels;
+  if (box.box_width == width) {
+    for (std::int64_t y = 0; y < box.box_height; ++y)
+      copy_row(in + y * stride, s.middle + y * s.stride, width, channels, flip);
+    return;
   }
-  for (std::int64_t y = 0; y < box.box_height; ++y) {
-    const T* in = pixels + (box.offset + (box.top + y) * box.width + box.left) * channels;
-    FilterMiddle<T>* out = s.middle + y * s.stride;
-    if (box.box_width == width) copy_row(in, out, width, channels, flip);
-    else if (channels == 1) filter_row<1>(in, out, s, width, 1, flip);
-    else if (channels == 3) filter_row<3>(in, out, s, width, 3, flip);
-    else filter_row<0>(in, out, s, width, channels, flip);
-  }
+  for (int x = 0; x < width; ++x) s.windows[x] = set_filter(box.box_width, width, x, s.across + x * s.taps);
+  for (int y = 0; y < box.box_height; y += rows_at_once)
+    filter_rows(in + y * stride, stride, std::min(rows_at_once, box.box_height - y), box.box_width, width, channels,
+                flip, s, s.middle + y * s.stride);
 }
 
-/// sums += weight * in, the loop that the columns' pass spends its time in.
-template <class M, class W>
-void accumulate(const M* in, W weight, W* sums, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) sums[i] += weight * static_cast<W>(in[i]);
+/// `count` outputs, each the sum of as many rows of `in` as there are weights: the loop that this pass spends its time
+/// in. Sums of a few vectors at a time stay in the first-level cache.
+template <class M, class W, class T>
+MAE_VECTOR void filter_columns(const M* in, std::int64_t stride, const W* weights, int rows, T* out,
+                               std::int64_t count) {
+  constexpr std::int64_t block = 128;
+  for (std::int64_t begin = 0; begin < count; begin += block) {
+    const std::int64_t n = std::min(block, count - begin);
+    W sums[block];
+    std::fill_n(sums, n, filter_start<W>());
+    for (int k = 0; k < rows; ++k) {
+      const M* from = in + k * stride + begin;
+      for (std::int64_t i = 0; i < n; ++i) sums[i] += weights[k] * static_cast<W>(from[i]);
+    }
+    for (std::int64_t i = 0; i < n; ++i) out[begin + i] = filter_finish<T>(sums[i]);
+  }
 }
 
 template <class T>
 void pass_down(int box_height, int height, const Scratch<T>& s, T* out) {
-  using W = FilterWeight<T>;
   for (int y = 0; y < height; ++y) {
     const FilterWindow window = set_filter(box_height, height, y, s.down);
-    std::fill_n(s.sums, s.stride, filter_start<W>());
-    for (int k = 0; k < window.count; ++k) {
-      accumulate(s.middle + (window.first + k) * s.stride, s.down[k], s.sums, s.stride);
-    }
-    std::transform(s.sums, s.sums + s.stride, out + y * s.stride, filter_finish<T, W>);
+    filter_columns(s.middle + window.first * s.stride, s.stride, s.down, window.count, out + y * s.stride, s.stride);
   }
 }
 
@@ -107,9 +132,10 @@ template <class T>
 std::size_t resample_scratch(const Resized& size, std::int64_t longest) {
   const std::int64_t taps = size.width * filter_taps(longest, size.width) + filter_taps(longest, size.height);
   const std::int64_t stride = size.width * size.channels;
-  return static_cast<std::size_t>(taps + stride) * sizeof(FilterWeight<T>) +
+  return static_cast<std::size_t>(taps) * sizeof(FilterWeight<T>) +
          static_cast<std::size_t>(size.width) * sizeof(FilterWindow) +
-         static_cast<std::size_t>(longest * stride) * sizeof(FilterMiddle<T>);
+         static_cast<std::size_t>(longest * stride) * sizeof(FilterMiddle<T>) +
+         static_cast<std::size_t>(longest * size.channels * rows_at_once) * sizeof(T);
 }
 
 template <class T>
