@@ -42,7 +42,8 @@ const char* phase_of(const OpEntry& op) {
   return op.backward || op.range == "backward" ? "backward" : "forward";
 }
 
-KernelTimes kernel_times(const std::vector<OpEntry>& ops, const std::vector<Span>& spans, GroupBy group) {
+KernelTimes kernel_times(const std::vector<OpEntry>& ops, const std::vector<Span>& spans, GroupBy group,
+                         const Rates& rates) {
   std::map<std::string, KernelTime> found;
   KernelTimes all;
   for_each_launch(ops, spans, [&](const OpEntry& op, const kernels::LaunchRecord& launch, const Span& span) {
@@ -53,6 +54,9 @@ KernelTimes kernel_times(const std::vector<OpEntry>& ops, const std::vector<Span
     ++k.calls;
     k.ms += span.ms, k.flops += launch.cost.flops, k.bytes += launch.cost.bytes;
     all.ms += span.ms;
+    if (!rates.known()) return;
+    k.floor_ms += rates.floor(launch.cost) * 1e3;
+    all.floor_ms += rates.floor(launch.cost) * 1e3;
   });
   for (auto& [name, time] : found) all.kernels.push_back(std::move(time));
   std::sort(all.kernels.begin(), all.kernels.end(), [](const auto& a, const auto& b) { return a.ms > b.ms; });
@@ -60,21 +64,27 @@ KernelTimes kernel_times(const std::vector<OpEntry>& ops, const std::vector<Span
 }
 
 std::string kernel_table(const KernelTimes& times, std::int64_t steps, std::size_t most) {
-  std::vector<std::vector<std::string>> rows{{"kernel=row", "pass", "calls", "ms", "share", "GFLOP/s", "GB/s"}};
+  std::vector<std::vector<std::string>> rows{
+      {"kernel=row", "pass", "calls", "ms", "share", "floor ms", "GFLOP/s", "GB/s"}};
   const auto n = static_cast<double>(steps);
+  const auto floor = [&](double ms) { return times.floor_ms > 0 ? thousands(ms / n, 2) : "-"; };
   const auto add = [&](const KernelTime& k) {
     rows.push_back({k.name, k.phase, fmt::format("{:g}", static_cast<double>(k.calls) / n), thousands(k.ms / n, 2),
-                    fmt::format("{:.1f} %", 100 * k.ms / times.ms), fmt::format("{:.1f}", k.flops / k.ms * 1e-6),
-                    fmt::format("{:.1f}", k.bytes / k.ms * 1e-6)});
+                    fmt::format("{:.1f} %", 100 * k.ms / times.ms), floor(k.floor_ms),
+                    fmt::format("{:.1f}", k.flops / k.ms * 1e-6), fmt::format("{:.1f}", k.bytes / k.ms * 1e-6)});
   };
   KernelTime rest{.name = "the rest"};
   for (std::size_t i = 0; i < times.kernels.size(); ++i) {
     const KernelTime& k = times.kernels[i];
-    if (i < most) add(k);
-    else rest.calls += k.calls, rest.ms += k.ms, rest.flops += k.flops, rest.bytes += k.bytes;
+    if (i < most) {
+      add(k);
+      continue;
+    }
+    rest.calls += k.calls, rest.ms += k.ms, rest.floor_ms += k.floor_ms, rest.flops += k.flops, rest.bytes += k.bytes;
   }
   if (rest.calls > 0) add(rest);
-  return aligned(rows, "llrrrrr") + fmt::format("{} ms a step in all\n", thousands(times.ms / n, 2));
+  return aligned(rows, "llrrrrrr") + fmt::format("{} ms a step in all, floor {}\n", thousands(times.ms / n, 2),
+                                                 times.floor_ms > 0 ? floor(times.floor_ms) : "not measured");
 }
 
 Json chrome_trace(const std::vector<OpEntry>& ops, const std::vector<Span>& spans, const std::string& device) {

@@ -93,12 +93,11 @@ StepResults results_of(const PlannedRun& run) {
   return std::filesystem::is_directory(results_folder) ? read_step_results(results_folder) : StepResults{};
 }
 
-double floor_seconds(const StepPlan& plan, double micro_batches, double flop_rate, double byte_rate) {
+double floor_seconds(const StepPlan& plan, double micro_batches, const Rates& rates) {
   double seconds = 0;
   for (const engine::OpEntry& op : plan.ops) {
     for (const kernels::LaunchRecord& launch : op.launches) {
-      const double least = std::max(launch.cost.flops / flop_rate, launch.cost.bytes / byte_rate);
-      seconds += least * (op.range == "update" ? 1 : micro_batches);
+      seconds += rates.floor(launch.cost) * (op.range == "update" ? 1 : micro_batches);
     }
   }
   return seconds;
@@ -128,7 +127,7 @@ RunEstimate estimate_run(kernels::Stream& stream, const PlannedRun& run, const W
   if (const MeasuredRates* found = newest_rates(results, work)) {
     const double micro_batches = static_cast<double>(o.batch) / static_cast<double>(o.micro_batch);
     e.rates = *found;
-    e.floor_hours = steps / 3600 * floor_seconds(plan, micro_batches, found->products.at(e.dtype), found->copy);
+    e.floor_hours = steps / 3600 * floor_seconds(plan, micro_batches, {found->products.at(e.dtype), found->copy});
   }
   return e;
 }

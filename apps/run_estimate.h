@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "apps/kernel_times.h"
 #include "apps/options.h"
 #include "apps/step_match.h"
 #include "engine/json.h"
@@ -46,9 +47,8 @@ struct RunEstimate {
   bool gpu = false;
 };
 
-/// Seconds that a step of `micro_batches` takes at the least: each launch as many as its FLOPs or its bytes take, at
-/// these FLOP/s and bytes a second.
-double floor_seconds(const StepPlan& plan, double micro_batches, double flop_rate, double byte_rate);
+/// Seconds that a step of `micro_batches` takes at the least: the sum of its launches' floors.
+double floor_seconds(const StepPlan& plan, double micro_batches, const Rates& rates);
 
 /// `plan`: of work.step, on a stream with the same device and rows. One device does all of the work.
 RunEstimate estimate_run(kernels::Stream& stream, const PlannedRun& run, const Work& work, const StepPlan& plan,

@@ -145,7 +145,7 @@ class Run {
     event(std::move(line), first_step_);
     print_first_lines();
     start_ = clock_seconds();
-    profile_.emplace(stream_, first_step_ + steps_before_profile, o_.profile_steps);
+    profile_.emplace(stream_, o_.compute, first_step_ + steps_before_profile, o_.profile_steps);
   }
 
   /// A log whose checkpoints are gone is not cut to nothing: it stays beside the new one, unless a longer one does.

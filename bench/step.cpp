@@ -140,15 +140,16 @@ Times times_of(Training& training, double seconds) {
   return times;
 }
 
-void print_profile(Training& training, kernels::Stream& stream, const StepCommand& o) {
+void print_profile(Training& training, kernels::Stream& stream, const StepCommand& o, const Ceilings& ceilings) {
   constexpr std::size_t shown = 60;
   engine::Profile profile(stream, engine::Timing::yes);
   training.run(profile);
   const apps::GroupBy group = o.profile == "shape" ? apps::GroupBy::shape : apps::GroupBy::kernel;
-  fmt::print("\n{}\n", kernel_table(kernel_times(profile.ops(), profile.spans(), group), 1, shown));
+  const apps::Rates rates{ceilings.products.at(o.step.compute).rate, ceilings.bandwidth.rate};
+  fmt::print("\n{}\n", kernel_table(kernel_times(profile.ops(), profile.spans(), group, rates), 1, shown));
 }
 
-StepTimes measure_batch(kernels::Stream& stream, const StepCommand& o, std::int64_t batch) {
+StepTimes measure_batch(kernels::Stream& stream, const StepCommand& o, std::int64_t batch, const Ceilings& ceilings) {
   StepOptions step = o.step;
   step.batch = batch;
   Training training(stream, step);
@@ -167,7 +168,7 @@ StepTimes measure_batch(kernels::Stream& stream, const StepCommand& o, std::int6
                                           .micro_batch = step.micro_batch > 0 ? step.micro_batch : batch,
                                           .compute = step.compute})
                         .launches;
-  if (!o.profile.empty()) print_profile(training, stream, o);
+  if (!o.profile.empty()) print_profile(training, stream, o, ceilings);
   return result;
 }
 
@@ -209,7 +210,7 @@ int measure(kernels::Stream& stream, const StepCommand& o) {
   Json results = Json::array();
   std::int64_t parameters = 0;
   for (const int batch : o.batches) {
-    const StepTimes times = measure_batch(stream, o, batch);
+    const StepTimes times = measure_batch(stream, o, batch, ceilings);
     parameters = times.parameters;
     rows.push_back(table_row(times, ceilings.peak(o.step.compute)));
     results.add({}, to_json(times));

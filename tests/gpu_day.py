@@ -29,13 +29,13 @@ with tempfile.TemporaryDirectory() as folder:
         assert run.returncode == 2 and words in run.stderr, (arguments, run)
 
     out = pathlib.Path(folder) / "out"
-    run = gpu(str(out), "--only", "tests,sanitize,train,bench")
+    run = gpu(str(out), "--only", "tests,sanitize,train,bench,step")
     assert run.returncode == 1, run
-    assert run.stderr.count("no GPU") == 4, run.stderr
+    assert run.stderr.count("no GPU") == 5, run.stderr
     (result,) = out.glob("gpu_*.json")
     report = json.loads(result.read_text())
     assert report["device"] == "none" and report["figures"] == {}, report
-    assert [step["verdict"] for step in report["steps"].values()] == ["not run"] * 4, report
+    assert [step["verdict"] for step in report["steps"].values()] == ["not run"] * 5, report
     assert report["commit"] and report["date"] and report["targets"] == "none", report
     assert not list(out.glob("*_bench")), list(out.iterdir())  # nothing was measured
 

@@ -53,9 +53,9 @@ TEST_CASE("the floor of a step by hand") {
   StepPlan plan;
   plan.ops = {op("", 8e12, 1e9), op("backward", 1e12, 8e12), op("update", 1e3, 6e12)};
   // 8 by its FLOPs and 4 by its bytes in each of 5 micro-batches, 3 in the update
-  CHECK(apps::floor_seconds(plan, 5, 1e12, 2e12) == Approx(5 * (8 + 4) + 3));
+  CHECK(apps::floor_seconds(plan, 5, {1e12, 2e12}) == Approx(5 * (8 + 4) + 3));
   plan.ops[0].launches.push_back(plan.ops[0].launches[0]);
-  CHECK(apps::floor_seconds(plan, 5, 1e12, 2e12) == Approx(5 * (16 + 4) + 3));
+  CHECK(apps::floor_seconds(plan, 5, {1e12, 2e12}) == Approx(5 * (16 + 4) + 3));
 }
 
 TEST_CASE("where one of the two costs nothing, the floor is the plan's sum of the other") {
@@ -64,9 +64,9 @@ TEST_CASE("where one of the two costs nothing, the floor is the plan's sum of th
   const StepPlan plan = plan_step(stream, work.step);
   constexpr double free = std::numeric_limits<double>::infinity();
   const double batch = 16, flops = plan.all * batch;
-  CHECK(apps::floor_seconds(plan, 4, free, 1e9) == Approx(plan.bytes / 1e9).epsilon(1e-12));
-  CHECK(apps::floor_seconds(plan, 4, 1e9, free) == Approx(flops / 1e9).epsilon(1e-12));
-  const double both = apps::floor_seconds(plan, 4, 1e12, 1e11);
+  CHECK(apps::floor_seconds(plan, 4, {free, 1e9}) == Approx(plan.bytes / 1e9).epsilon(1e-12));
+  CHECK(apps::floor_seconds(plan, 4, {1e9, free}) == Approx(flops / 1e9).epsilon(1e-12));
+  const double both = apps::floor_seconds(plan, 4, {1e12, 1e11});
   CHECK(both > std::max(plan.bytes / 1e11, flops / 1e12));  // some launches are bound by one, some by the other
   CHECK(both < plan.bytes / 1e11 + flops / 1e12);
 }
@@ -81,7 +81,7 @@ TEST_CASE("a run has the steps that the loader counts, and the hours that they t
   CHECK(e.images == e.steps * 16);
   CHECK(e.hours == Approx(static_cast<double>(e.images) / 100 / 3600));
   kernels::Stream stream(work.device, kernels::StreamMode::dry);
-  const double step = apps::floor_seconds(plan_step(stream, work.step), 4, 1e9, 1e9);
+  const double step = apps::floor_seconds(plan_step(stream, work.step), 4, {1e9, 1e9});
   CHECK(e.floor_hours == Approx(static_cast<double>(e.steps) * step / 3600));
   CHECK(estimated(work, results, 1000, 2.5).steps == 155);
   CHECK(estimated(work, results, 16, 1).steps == 1);
