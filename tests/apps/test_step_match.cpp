@@ -211,6 +211,19 @@ TEST_CASE("a rate may be given by the time of a step alone; what is no measureme
   CHECK(one(7).steps.empty());
 }
 
+TEST_CASE("a step counts if its images lay ready; an eager one is no replayed one") {
+  const Work work = test::measured_work(64);
+  const auto rate_of = [&](const char* key, const char* value) {
+    const Json step = Json::object({{"batch", 64}, {"images_per_s", 5.0}, {key, value}});
+    return rate(results({changed(to_json(test::StepRun{}), "results", Json::array({step}))}), work);
+  };
+  CHECK(rate_of("input", "ready") == 5);
+  CHECK(rate_of("input", "loader") == 0);
+  CHECK(rate_of("input", "resident") == 0);
+  CHECK(rate_of("launch", "graph") == 5);
+  CHECK(rate_of("launch", "eager") == 0);
+}
+
 TEST_CASE("files of other kinds are passed over, one that is no JSON is named") {
   const TestFolder folder;
   const auto texts = {"{}",
