@@ -129,11 +129,12 @@ def verdict(entries, what):
 
 def table(entries, what):
     timed = "open_s" in entries[0]
-    heading = [what, "ms an image", "by the first", "range"] + (["opened, s", "first batch, s"] if timed else [])
+    heading = [what, "ms an image", "by the first", "range", "of minima"] + (["opened, s", "first batch, s"] if timed else [])
     lines = ["| " + " | ".join(heading) + " |", "|" + " ---: |" * len(heading)]
     for e in entries:
         of = e["of_first"]
-        cells = [f"{e[what]:,}", f"{e['ms_an_image']:.4g}", f"{of['median']:.3f}", f"{of['low']:.3f} - {of['high']:.3f}"]
+        cells = [f"{e[what]:,}", f"{e['ms_an_image']:.4g}", f"{of['median']:.3f}"]
+        cells += [f"{of['low']:.3f} - {of['high']:.3f}", f"{of['of_minima']:.3f}"]
         if timed:
             cells += [f"{e['open_s']:.3f}", f"{e['first_batch_s']:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -141,23 +142,20 @@ def table(entries, what):
 
 
 def markdown(record):
-    machine, batches, images = record["machine"], record["batches"], record["images"]
+    machine, batches, images = record["machine"], record["batches"], record.get("images")
     capped = "; --most-batch left out the larger ones" if batches["capped"] else ""
-    return "\n".join(
-        [
-            f"{record['model']['model']}, {record['device']}, {record['dtype']}, {record['threads']} threads; "
-            f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f} before; "
-            f"{record['date']}; commit {record['commit']}; {record['rounds']} rounds",
-            "",
-            f"images that lie ready; the largest batch that fits is {batches['largest']:,}{capped}",
-            "",
-            table(batches["results"], "batch"),
-            "",
-            f"the loader, {images['workers']} worker{'s' * (images['workers'] != 1)}, on data sets of so many images, batch {images['batch']}",
-            "",
-            table(images["results"], "images"),
-        ]
-    )
+    text = [
+        f"{record['model']['model']}, {record['device']}, {record['dtype']}, {record['threads']} threads; "
+        f"{machine['gpu'] or machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f} before; "
+        f"{record['date']}; commit {record['commit']}; {record['rounds']} rounds",
+        f"images that lie ready; the largest batch that fits is {batches['largest']:,}{capped}",
+        table(batches["results"], "batch"),
+    ]
+    if images:
+        workers = f"{images['workers']} worker{'s' * (images['workers'] != 1)}"
+        text += [f"the loader, {workers}, on data sets of so many images, batch {images['batch']}"]
+        text += [table(images["results"], "images")]
+    return "\n\n".join(text)
 
 
 # ---- the program ----------------------------------------------------------------------------------------------------
@@ -224,6 +222,13 @@ def measure_images(arguments, sizes):
     return {"batch": arguments.batch, "workers": arguments.workers, "results": results}
 
 
+def write(arguments, record):
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
+    if arguments.markdown:
+        pathlib.Path(arguments.markdown).write_text(markdown(record) + "\n")
+
+
 def main():
     arguments = parse(sys.argv[1:])
     record = {
@@ -237,14 +242,12 @@ def main():
         record["model"] = side_by_side.described(arguments, arguments.model)
         require_room(arguments.folder, record["model"], arguments.images)  # before anything is timed
         record["batches"] = measure_batches(arguments, record["model"])
+        write(arguments, record)  # what was measured is kept, whatever happens next
         record["images"] = measure_images(arguments, record["model"])
     except WorkerError as error:
         sys.exit(f"flat: {error}")
     print(markdown(record))
-    if arguments.json:
-        pathlib.Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
-    if arguments.markdown:
-        pathlib.Path(arguments.markdown).write_text(markdown(record) + "\n")
+    write(arguments, record)
 
 
 if __name__ == "__main__":
