@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -84,7 +85,7 @@ void print_text(const StepPlan& plan, const StepPlanOptions& o, const kernels::D
   for (const auto& [kind, bytes] : memory_rows(plan.memory))
     rows.push_back({kind, thousands(bytes, 0), bytes_text(bytes)});
   fmt::print("{}", aligned(rows, "lrr"));
-  if (plan.memory.total() > static_cast<double>(device.memory))
+  if (plan.memory.total() > memory_for_training(device))
     fmt::print("this is more than the {} of {}: try a smaller --micro-batch\n",
                bytes_text(static_cast<double>(device.memory)), device.name);
 }
@@ -150,7 +151,8 @@ int plan(int argc, char** argv) {
                       "mae plan --model mae_vit_huge_patch14 --batch 4096 --micro-batch 64 --dtype bf16");
   options.group("Step");
   options.add("batch", o.batch, "images of one optimizer step, on all devices together");
-  options.add("micro_batch", micro_batch, "images that a device holds at once; 0: the whole batch");
+  options.add("micro_batch", micro_batch,
+              "images that a device holds at once; 0: the whole batch, or, with --data-size, as many as fit");
   options.add("dtype", dtype, "compute precision").one_of({"f64", "f32", "bf16"}).shown_as("NAME");
   add_run_options(options, run);
   options.group("Output");
@@ -168,6 +170,8 @@ int plan(int argc, char** argv) {
   const kernels::Device device = open_device(device_options);
   kernels::Stream stream(device, kernels::StreamMode::dry);
   force_rows(stream, device_options);
+  if (of_run && micro_batch == 0)  // not asked for: what fits
+    o.micro_batch = std::max<std::int64_t>(1, largest_micro_batch(stream, o, memory_for_training(device)));
   const StepPlan step = plan_step(stream, o);
   std::optional<RunEstimate> estimate;
   if (of_run) {

@@ -38,12 +38,14 @@ std::string source_text(const Origin& o) {
 }
 
 std::string measured_text(const RunEstimate& e, const std::string& results) {
-  if (!e.measured) return fmt::format("no row in {} is of this model, precision and device\n", results);
+  if (!e.measured)
+    return fmt::format("no measured step in {} is of this model, precision and device, and of some such micro-batch\n",
+                       results);
   const MeasuredStep& m = *e.measured;
   std::string batch = "batch " + thousands(m.batch);
   if (m.micro_batch != m.batch) batch += fmt::format(" = {} x {}", m.batch / m.micro_batch, thousands(m.micro_batch));
   if (m.micro_batch != e.micro_batch) batch += fmt::format(", not at {}", thousands(e.micro_batch));
-  return fmt::format("from the newest matching row in {}: {} images/s, measured at {}, {}\n", results,
+  return fmt::format("from the newest matching step in {}: {} images/s, measured at {}, {}\n", results,
                      thousands(m.images_per_s, m.images_per_s < 100 ? 2 : 0), batch, source_text(m.origin));
 }
 
@@ -71,7 +73,7 @@ void add_run_options(OptionTable& options, PlannedRun& run) {
 }
 
 bool run_wanted(const OptionTable& options, const PlannedRun& run, std::int64_t batch) {
-  if (!options.given("data_size")) {
+  if (run.data_size == 0) {
     for (const char* key : {"epochs", "results"}) {
       const std::string source = options.source_of(key);
       if (source.starts_with("--"))
@@ -79,7 +81,6 @@ bool run_wanted(const OptionTable& options, const PlannedRun& run, std::int64_t 
     }
     return false;
   }
-  if (run.data_size == 0) return false;
   mae::validate(mae::Recipe{.batch = batch, .epochs = run.epochs, .warmup_epochs = 0});
   if (run.data_size < batch || run.data_size > std::numeric_limits<std::uint32_t>::max())
     throw kernels::Error(fmt::format("a batch of {} from {} images", batch, run.data_size), "--data-size",
@@ -133,9 +134,11 @@ RunEstimate estimate_run(kernels::Stream& stream, const PlannedRun& run, const W
 }
 
 std::string to_text(const RunEstimate& e, const std::string& results) {
-  const std::string time = e.measured ? hours_text(e.hours)
-                           : e.rates  ? "not measured, floor " + hours_text(e.floor_hours)
-                                      : "not measured";
+  const bool fits = e.micro_batch <= e.largest_batch;
+  const std::string time = !fits        ? fmt::format("micro-batches of {} do not fit", thousands(e.micro_batch))
+                           : e.measured ? hours_text(e.hours)
+                           : e.rates    ? "not measured, floor " + hours_text(e.floor_hours)
+                                        : "not measured";
   const std::string largest = e.largest_batch == 0
                                   ? "none"
                                   : fmt::format("{} images; of a batch of {}: {}", thousands(e.largest_batch),
@@ -167,6 +170,7 @@ Json to_json(const RunEstimate& e) {
                        {"steps", e.steps},
                        {"images", e.images},
                        {"devices", 1},
+                       {"fits", e.micro_batch <= e.largest_batch},
                        {"hours", hours},
                        {"device_hours", hours},
                        {"floor_hours", floor},

@@ -10,6 +10,8 @@ namespace {
 
 using Sizes = std::map<std::string, double>;
 
+constexpr double most_apart = 4;  // micro-batches, by ratio: beyond it images a second are others
+
 /// What drivers call the devices that `mae plan` makes up; those of an A100 differ in how they are plugged in.
 struct StandsFor {
   const char* made_up;
@@ -86,6 +88,7 @@ const MeasuredStep* nearest_step(const StepResults& results, const Work& work) {
   const Sizes sizes = sizes_of(work);
   const auto apart = [&](const MeasuredStep& s) { return times_apart(s.micro_batch, work.step.micro_batch); };
   for (const MeasuredStep& s : results.steps) {
+    if (apart(s) > most_apart) continue;
     if (s.dtype != name_of(work.step.compute) || !s.replayed || s.rows != work.rows) continue;
     if (!same_device(s.origin, work) || !same_model(s.sizes, sizes) ||
         !same_execution(s.execution, work.step.execution))

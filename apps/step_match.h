@@ -20,8 +20,8 @@ struct Work {
   std::vector<std::string> rows;  // forced
 };
 
-/// Of the steps of this model in this precision on this device, those whose micro-batch is nearest, by ratio; of these
-/// the newest. Null: there are none.
+/// Of the steps of this model in this precision on this device, those whose micro-batch is nearest, by a ratio of four
+/// at most; of these the newest. Null: there are none.
 ///
 /// "cuda" is the GPU of that name; a made-up device every GPU that it stands for; "cpu" the processor of that name with
 /// as many threads. A model is the same where its sizes and its number of parameters are.

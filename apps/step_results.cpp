@@ -73,7 +73,12 @@ void add_rates(StepResults& results, const Json& json, const Origin& origin) {
   if (rates.copy > 0) results.rates.push_back(rates);
 }
 
+/// A step of training is fed from the host's memory. One that waits for a loader, or that lies on the device already,
+/// says how fast that is. Files that do not say are older than the other inputs.
 void add_step(StepResults& results, MeasuredStep step, const Json& result) {
+  const std::string input = text_of(result, "input"), launch = text_of(result, "launch");
+  if (!input.empty() && input != "ready") return;
+  if (!launch.empty()) step.replayed = launch == "graph";
   step.batch = whole(number_of(result, "batch"));
   const double us = number_of(result, "median_us").value_or(0);
   step.images_per_s =
@@ -139,7 +144,7 @@ StepResults read_step_results(const std::string& path) {
   if (!fs::exists(path, unknown)) throw kernels::Error("there is no such file or folder", path);
   if (!fs::is_directory(path)) return add_file(results, path), results;
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path)) {
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
     if (entry.path().extension() == ".json" && entry.is_regular_file(unknown)) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

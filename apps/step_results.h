@@ -44,8 +44,9 @@ struct StepResults {
   std::vector<MeasuredRates> rates;
 };
 
-/// Of a file, or of all files *.json of a folder, not of folders in it. JSON of other kinds, and parts that lack what
-/// is needed, are left out. Throws kernels::Error naming the file that is not JSON, or what does not exist.
+/// Of a file, or of all files *.json of a folder, also of folders in it. JSON of other kinds, steps of another input
+/// than "ready", and parts that lack what is needed, are left out. Throws kernels::Error naming the file that is not
+/// JSON, or what does not exist.
 StepResults read_step_results(const std::string& path);
 
 }  // namespace apps

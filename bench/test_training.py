@@ -36,8 +36,44 @@ def test_step():
         assert result["launches"] > 50 and result["peak_bytes"] > 0 and 0 < result["loss"] < 10, result
     assert out["model"]["parameters"] > 1000 and out["model"]["model"].startswith("16x16x3 patch 4"), out
     assert out["threads"] == 1 and out["dtype"] == "f32" and out["ceilings"]["product"], out
+    assert {(result["input"], result["launch"]) for result in out["results"]} == {("ready", "graph")}, out
     for word in ("batch", "images/s", "% of peak", "matmul=", "adamw=", "ms a step in all"):
         assert word in done.stdout, (word, done.stdout)
+    assert "waited" not in done.stdout and "data" not in out, done
+
+
+def write_images(folder, count, side, channels):
+    """A data set in IDX format."""
+    shape = (count, side, side, channels)
+    pixels = bytes(i * 37 % 251 for i in range(count * side * side * channels))
+    (folder / "train-images-idx4-ubyte").write_bytes(bytes([0, 0, 8, 4]) + struct.pack(">IIII", *shape) + pixels)
+
+
+def test_step_inputs():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_images(folder, 5, 16, 3)  # an epoch of two steps, so many epochs are timed
+        inputs = ["--input", "ready,loader,resident", "--data", name, "--no-augment", "--launch", "graph,eager"]
+        common = [*TINY, "--batch", "2", "--seconds", "0.01"]
+        done = run("step", *common, *inputs, "--profile", "kernel", "--json", str(folder / "step.json"))
+        assert done.returncode == 0, done
+        out = json.loads((folder / "step.json").read_text())
+        served = run("step", *common, "--input", "loader", "--data", name, "--serve", lines="run 5\n")
+        small = run("step", *TINY, "--batch", "6", "--input", "loader", "--data", name)
+    wanted = [(way, launch) for way in ("ready", "loader", "resident") for launch in ("graph", "eager")]
+    assert [(result["input"], result["launch"]) for result in out["results"]] == wanted, out
+    for result in out["results"]:
+        assert result["median_us"] > 0 and 0 < result["loss"] < 10, result
+        assert ("percent_waited" in result) == (result["input"] == "loader"), result
+        if result["input"] == "loader":
+            assert 0 <= result["percent_waited"] <= 100 and result["first_batch_s"] > 0, result
+    data = out["data"]
+    assert data["images"] == 5 and data["workers"] == 1 and data["augment"] is False and data["open_s"] > 0, data
+    assert "% waited" in done.stdout and "loader: 5 images, IDX, 1 worker, fitted" in done.stdout, done
+    ready, five, _ = [json.loads(line) for line in served.stdout.splitlines()]
+    assert ready["input"] == "loader" and ready["data"]["images"] == 5 and ready["data"]["first_batch_s"] > 0, ready
+    assert len(five["seconds"]) == 5, served
+    assert small.returncode == 1 and "batch of 6 from 5 images" in small.stderr, small
 
 
 def test_serve():
@@ -91,6 +127,12 @@ def test_refusals():
     refused("step", "--seconds", "inf", words="--seconds")
     refused("step", "--warm-up", "-1", words="--warm-up")
     refused("step", "--serve", "--batch", "2,4", words="one batch")
+    refused("step", "--serve", "--input", "ready,resident", words="one input")
+    refused("step", "--input", "ready,loader", words="--data is missing")
+    refused("step", "--input", "loader", "--data", "nowhere", words="does not exist")
+    refused("step", "--input", "ready,disk", words='"disk" is none of ready,loader,resident')
+    refused("step", "--launch", "", words='"" is none of graph,eager')
+    refused("step", "--workers", "-1", words="--workers")
     refused("step", "--modle", "tiny", words="--model")
     refused("step", "--model", "tiny", words="mae_vit_tiny_patch16")
 

@@ -9,7 +9,7 @@
 namespace bench {
 namespace {
 
-constexpr std::size_t batches = 4;      // used in turn
+constexpr std::uint32_t batches = 4;    // used in turn
 constexpr std::int64_t steps = 100000;  // of the schedule: more than anybody times
 
 /// Random bytes as pixels; draws of samples that follow each other.
@@ -29,45 +29,81 @@ mae::Batch random_batch(const mae::Config& c, std::int64_t count, std::uint32_t 
   return batch;
 }
 
-std::vector<mae::Batch> random_batches(const mae::Config& c, std::int64_t count) {
+std::vector<mae::Batch> random_batches(const StepOptions& o) {
   std::vector<mae::Batch> all;
-  for (std::size_t i = 0; i < batches; ++i) all.push_back(random_batch(c, count, static_cast<std::uint32_t>(i)));
+  for (std::uint32_t i = 0; i < batches && o.input != Input::loader; ++i)
+    all.push_back(random_batch(o.config, o.batch, i));
   return all;
+}
+
+mae::LoaderOptions loader_of(const StepOptions& o) {
+  mae::LoaderOptions options = o.loader;
+  options.batch = o.batch;
+  options.height = o.config.image_height;
+  options.width = o.config.image_width;
+  return options;
 }
 
 mae::Recipe recipe_of(const StepOptions& o) {
   return {.batch = o.batch, .micro_batch = o.micro_batch, .epochs = 1, .warmup_epochs = 0.1};
 }
 
+kernels::DType pixels_of(const StepOptions& o) { return o.input == Input::loader ? o.data.dtype : kernels::DType::u8; }
+
 }  // namespace
 
 Training::Training(kernels::Stream& stream, const StepOptions& o)
-    : batches_(random_batches(o.config, o.batch)),
-      pretraining_(stream, o.config, recipe_of(o), o.compute, kernels::DType::u8, steps, o.replay, o.execution),
-      ahead_(stream.device().kind == kernels::DeviceKind::cuda) {}
+    : batches_(random_batches(o)),
+      pretraining_(stream, o.config, recipe_of(o), o.compute, pixels_of(o), steps, o.replay, o.execution),
+      input_(o.input),
+      ahead_(stream.device().kind == kernels::DeviceKind::cuda) {
+  if (input_ == Input::loader) {
+    loader_.emplace(o.data, loader_of(o));
+    queue_.emplace(*loader_, pretraining_, ahead_ ? apps::LookAhead::yes : apps::LookAhead::no);
+    queue_->prepare(0);
+    first_batch_seconds_ = loader_->wait_seconds();
+  }
+  for (int i = 0; i < engine::steps_under_way && input_ == Input::resident; ++i)  // fills every input slot
+    finished(pretraining_.step(batches_[next_++ % batches]));
+}
 
-void Training::finish() {
-  const engine::StepResult result = pretraining_.finish();
+void Training::finished(const engine::StepResult& result) {
   if (!result.finite) throw kernels::Error("the loss or a gradient is not finite", "mae bench step");
   loss_ = result.loss;
+}
+
+void Training::start() {
+  if (input_ == Input::resident) pretraining_.start_on_resident();
+  else pretraining_.start(batches_[next_++ % batches]);
+}
+
+void Training::one_step(bool another_follows) {
+  if (queue_) {
+    const auto step = static_cast<std::int64_t>(next_++);
+    queue_->prepare(step);
+    return finished(queue_->run(step, [&] { return another_follows; }).result);
+  }
+  if (pretraining_.under_way() == 0) start();
+  if (ahead_ && another_follows) start();
+  finished(pretraining_.finish());
 }
 
 std::vector<double> Training::run(int count) {
   std::vector<double> seconds;
   double before = apps::clock_seconds();
-  int queued = 0;
-  while (static_cast<int>(seconds.size()) < count) {
-    if (queued < count && pretraining_.under_way() < (ahead_ ? engine::steps_under_way : 1)) {
-      pretraining_.start(batches_[next_++ % batches]);
-      ++queued;
-      continue;
-    }
-    finish();
+  for (int i = 1; i <= count; ++i) {
+    one_step(i < count);
     const double end = apps::clock_seconds();
     seconds.push_back(end - before);
     before = end;
   }
   return seconds;
+}
+
+void Training::run(engine::Profile& profile) {
+  const std::size_t step = next_++;
+  finished(loader_ ? pretraining_.step(loader_->get(static_cast<std::int64_t>(step)), profile)
+                   : pretraining_.step(batches_[step % batches], profile));
 }
 
 }  // namespace bench

@@ -5,7 +5,8 @@ says of what: {"runs": [{"device": "cpu", "results": [{"kernel": "fill", "row": 
 side_by_side.py has the range of its rounds. A change is one if the two ranges do not touch.
 """
 
-IDENTITY = "device model batch dtype threads config contender kernel shape variation row mode".split()
+IDENTITY = "device model batch images dtype threads config contender kernel shape variation row mode input launch".split()
+AS_EVER = {"input": "ready", "launch": "graph"}  # steps whose file does not say, and so not said
 UNITS = ("us", "ms", "s")
 
 
@@ -16,7 +17,7 @@ def words_of(node):
         value = node.get(key)
         if isinstance(value, dict):
             value = value.get(key)
-        if isinstance(value, (str, int)) and not isinstance(value, bool):
+        if isinstance(value, (str, int)) and not isinstance(value, bool) and AS_EVER.get(key) != value:
             found[key] = value
     return found
 

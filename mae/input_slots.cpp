@@ -73,9 +73,9 @@ int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count)
     throw kernels::Error("images of other sizes, channels or pixel type than the model was planned for", "input slot",
                          "training and validation images of one kind");
   }
-  const std::size_t number = next_;
-  next_ = (next_ + 1) % slots_.size();
-  Slot& slot = *slots_[number];
+  const int number = advance();
+  ++filled_;
+  Slot& slot = *slots_[static_cast<std::size_t>(number)];
   auto *host = static_cast<std::byte*>(slot.staging.data()), *device = static_cast<std::byte*>(slot.memory.data());
   slot.filled.synchronize();  // of its last turn: the staging memory is free again
   std::memcpy(host, batch.pixels.data() + at * sample, some * sample);
@@ -85,6 +85,17 @@ int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count)
   copies_->copy(device + draws_at_, host + draws_at_, some * draw_bytes);
   slot.filled.record(*copies_);
   stream_.wait(slot.filled);
+  return number;
+}
+
+int InputSlots::next_as_it_is() {
+  if (filled_ < slots_.size()) throw kernels::Error("no images lie there yet", "input slot", "fill every slot first");
+  return advance();
+}
+
+int InputSlots::advance() {
+  const std::size_t number = next_;
+  next_ = (next_ + 1) % slots_.size();
   return static_cast<int>(number);
 }
 

@@ -26,6 +26,9 @@ class InputSlots {
   /// own; what is launched from now on waits for them, the host does not. Returns the slot.
   /// Throws kernels::Error where the images are not those that the slots were made for.
   int fill(const Batch& batch, std::int64_t first, std::int64_t count);
+  /// The next slot with what lies in it from its last turn: nothing is copied. Throws kernels::Error where a slot has
+  /// not been filled yet.
+  int next_as_it_is();
   /// Everything that reads the slot has been launched: fill() may overwrite it after that.
   void release(int slot);
 
@@ -33,6 +36,8 @@ class InputSlots {
   View draws(int slot, std::int64_t count) const;  // (count, 2)
  private:
   struct Slot;
+
+  int advance();
 
   kernels::Stream& stream_;
   std::unique_ptr<kernels::Stream> copies_;
@@ -43,6 +48,7 @@ class InputSlots {
   engine::Buffer scale_, shift_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::size_t next_ = 0;
+  std::size_t filled_ = 0;  // calls of fill()
 };
 
 }  // namespace mae

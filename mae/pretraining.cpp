@@ -75,6 +75,16 @@ engine::StepResult Pretraining::step(const Batch& batch) {
 
 void Pretraining::start(const Batch& batch) { queue(batch, {.first = true, .last = true}); }
 
+void Pretraining::start_on_resident() {
+  share_ = recipe_.batch;
+  micro_count_ = recipe_.micro();
+  for (std::int64_t at = 0; at < share_; at += micro_count_) {
+    const int slot = inputs_.next_as_it_is();
+    step_.start({.first = at == 0, .last = at + micro_count_ == share_}, slot, micro_count_);
+    inputs_.release(slot);
+  }
+}
+
 engine::StepResult Pretraining::step(const Batch& batch, engine::Profile& profile) {
   run(batch, {.first = true, .last = true},
       [&](engine::PartOfBatch part, int slot) { step_.start(part, slot, micro_count_, &profile); });

@@ -48,6 +48,9 @@ class Pretraining {
   /// The same in two: queues a step, and waits for the oldest one that was queued. At most two may be under way; behind
   /// one that is not finite, the next changes nothing.
   void start(const Batch& batch);
+  /// start() on images that earlier batches left in the input slots, of which each was filled by a whole micro-batch:
+  /// nothing is copied to the device. To measure what the copies cost.
+  void start_on_resident();
   engine::StepResult finish();
   std::int64_t under_way() const { return step_.under_way(); }
   /// One step, launch by launch, while `profile` listens.

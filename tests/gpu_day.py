@@ -39,6 +39,28 @@ with tempfile.TemporaryDirectory() as folder:
     assert report["commit"] and report["date"] and report["targets"] == "none", report
     assert not list(out.glob("*_bench")), list(out.iterdir())  # nothing was measured
 
+    # the step `step`, with a GPU that is made up and a Python that only reads what it is asked: both models, though the first fails
+    root = pathlib.Path(sys.argv[1])
+    (tools / "nvidia-smi").write_text("#!/bin/bash\necho 9.0\n")
+    (tools / "nvidia-smi").chmod(0o755)
+    stub = pathlib.Path(folder) / "python"
+    stub.write_text(f"""#!{sys.executable}
+import sys
+sys.path[:0] = ["{root}/bench", "{root}/bench/peers"]
+sys.dont_write_bytecode = True
+import side_by_side
+arguments = side_by_side.parse(sys.argv[2:])
+with open("{folder}/models", "a") as models:
+    print(arguments.models, arguments.device, arguments.batch, *arguments.contenders, file=models)
+sys.exit(1)
+""")
+    stub.chmod(0o755)
+    environment["MAE_PYTHON"] = str(stub)
+    run = gpu(str(out), "--only", "step")
+    assert run.returncode == 1 and "step: failed (1)" in run.stdout, run
+    base, large = (pathlib.Path(folder) / "models").read_text().splitlines()
+    assert "mae_vit_base_patch16" in base and "mae_vit_large_patch16" in large and "cuda 64 mae.cu official" in base, (base, large)
+
     # stopped in the middle, here with a GPU that is made up, it leaves no sanitizer at work
     for name, text in [("nvidia-smi", "echo 9.0"), ("compute-sanitizer", f"echo $$ >> {folder}/sanitizers; exec sleep 60")]:
         (tools / name).write_text(f"#!/bin/bash\n{text}\n")

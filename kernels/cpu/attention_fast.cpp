@@ -23,15 +23,15 @@ template <class Args>
 Plan plan_of(const Args& a) {
   const AttentionSizes s = sizes_of(a);
   const bool sixteen = vectors_of_sixteen();
-  const std::int64_t lanes = sixteen ? Tile16::lanes : Tile8::lanes, rows = sixteen ? Tile16::rows : Tile8::rows;
+  const std::int64_t vector = sixteen ? Tile16::lanes : Tile8::lanes, rows = sixteen ? Tile16::rows : Tile8::rows;
   const std::int64_t blocks = (s.Tq + most_rows - 1) / most_rows;
   return {.Tq = s.Tq,
           .T = s.T,
           .D = s.D,
-          .tp = round_up(s.T, lanes),
-          .dp = round_up(s.D, lanes),
+          .tp = round_up(s.T, vector),
+          .dp = round_up(s.D, vector),
           .rows = round_up((s.Tq + blocks - 1) / blocks, rows),
-          .in_place = std::max(s.Tq, s.T) <= most_rows && s.D % lanes == 0};
+          .in_place = std::max(s.Tq, s.T) <= most_rows && s.D % vector == 0};
 }
 
 /// The rows of one head, one token a row.
@@ -109,8 +109,7 @@ void put_back(const float* scratch, const Rows& to, std::int64_t count, const Pl
 MAE_VECTOR void transpose_rows(ConstRows from, float scale, float* to, const Plan& plan) {
   transpose(from.at, from.row, plan.T, plan.D, scale, to, plan.tp);
   const std::int64_t filled = round_up(plan.T, lanes);
-  for (std::int64_t d = 0; d < plan.D && filled < plan.tp; ++d)
-    std::fill(to + d * plan.tp + filled, to + (d + 1) * plan.tp, 0.0f);
+  for (std::int64_t d = 0; d < plan.D; ++d) std::fill_n(to + d * plan.tp + filled, plan.tp - filled, 0.0f);
 }
 
 // each row of s (rows, tp), of which T count, becomes softmax(s); lse: the logarithms of the sums, or null

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/core/build.h"
-#include "kernels/cpu/simd.h"
 #include "kernels/cpu/widened.h"
 #include "kernels/matmul_passes.h"
 

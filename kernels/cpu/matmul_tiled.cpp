@@ -101,7 +101,8 @@ Grid grid_of(const MatMul& s, std::int64_t workers) {
     if (down * across != workers) continue;
     const std::int64_t rows = round_up((s.m() + down - 1) / down, tile.rows),
                        columns = round_up((s.n() + across - 1) / across, tile.columns);
-    const double products = static_cast<double>(rows * columns) / 16;  // in vector operations, a value of k
+    const double products =
+        static_cast<double>(rows * columns) / static_cast<double>(tile.columns);  // in vector operations, a value of k
     const double packed = static_cast<double>(columns + rows);
     if (across == 1 || products + packed < least) best = {down, across}, least = products + packed;
   }
@@ -122,7 +123,7 @@ Range part(std::int64_t size, std::int64_t step, std::int64_t i, std::int64_t n)
 [[gnu::always_inline]] inline void pack_columns(const MatMul& s, std::int64_t m, std::int64_t rows, std::int64_t k,
                                                 std::int64_t depth, std::int64_t width, float* to) {
   // The last row of a panel, and panels whose vectors would end behind a row of a, go element by element.
-  const std::int64_t whole = std::max<std::int64_t>(0, rows - round_up(width, lanes)) / width * width;
+  const std::int64_t whole = std::max<std::int64_t>(0, rows - (round_up(width, lanes) - width)) / width * width;
   for (std::int64_t group = 0; group < whole; group += panels_at_once * width) {
     const std::int64_t end = std::min(whole, group + panels_at_once * width);
     for (std::int64_t j = 0; j + 1 < depth; ++j) {

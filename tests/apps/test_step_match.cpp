@@ -52,13 +52,13 @@ TEST_CASE("of equal steps the newest counts, whatever its file is called") {
   CHECK(nearest_step(results({of("", 2)}), work)->origin.file == "0.json");
 }
 
-TEST_CASE("the nearest micro-batch counts before the date") {
+TEST_CASE("the nearest micro-batch counts before the date, up to four times as many or as few") {
   const auto of = [](const char* date, std::int64_t batch) {
     return to_json(test::StepRun{.date = date, .batch = batch, .images_per_s = static_cast<double>(batch)});
   };
   const StepResults found = results({of("2026-03-01", 256), of("2026-03-02", 64), of("2026-03-03", 16)});
-  for (const auto& [asked, taken] :
-       std::vector<std::pair<int, int>>{{256, 256}, {64, 64}, {100, 64}, {160, 256}, {1, 16}, {4096, 256}}) {
+  for (const auto& [asked, taken] : std::vector<std::pair<int, int>>{
+           {256, 256}, {64, 64}, {100, 64}, {160, 256}, {4, 16}, {1024, 256}, {3, 0}, {1025, 0}}) {
     INFO(asked);
     CHECK(rate(found, test::measured_work(asked)) == taken);
   }
@@ -71,7 +71,7 @@ TEST_CASE("the micro-batch of a step with several is what is compared") {
   run.add("micro_batch", 64);
   const StepResults found = results({run, to_json(test::StepRun{.batch = 128, .images_per_s = 8})});
   CHECK(rate(found, test::measured_work(64)) == 7);
-  CHECK(rate(found, test::measured_work(4096)) == 8);
+  CHECK(rate(found, test::measured_work(512)) == 8);
   CHECK(nearest_step(found, test::measured_work(64))->batch == 4096);
 }
 
@@ -209,6 +209,19 @@ TEST_CASE("a rate may be given by the time of a step alone; what is no measureme
   CHECK(one(Json::object({{"batch", 1e300}, {"images_per_s", 5.0}})).steps.empty());
   CHECK(one(Json::object({{"batch", 64}, {"images_per_s", 0}, {"median_us", 0}})).steps.empty());
   CHECK(one(7).steps.empty());
+}
+
+TEST_CASE("a step counts if its images lay ready; an eager one is no replayed one") {
+  const Work work = test::measured_work(64);
+  const auto rate_of = [&](const char* key, const char* value) {
+    const Json step = Json::object({{"batch", 64}, {"images_per_s", 5.0}, {key, value}});
+    return rate(results({changed(to_json(test::StepRun{}), "results", Json::array({step}))}), work);
+  };
+  CHECK(rate_of("input", "ready") == 5);
+  CHECK(rate_of("input", "loader") == 0);
+  CHECK(rate_of("input", "resident") == 0);
+  CHECK(rate_of("launch", "graph") == 5);
+  CHECK(rate_of("launch", "eager") == 0);
 }
 
 TEST_CASE("files of other kinds are passed over, one that is no JSON is named") {

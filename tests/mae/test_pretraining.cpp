@@ -164,6 +164,27 @@ TEST_CASE("one batch on 1, 2 and 4 simulated ranks: the same samples and masks, 
   }
 }
 
+TEST_CASE("a step on resident images is one on those that were copied before") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(96, config, DType::u8);
+  for (const std::int64_t micro : {16, 8}) {  // one slot of the two a step, or both
+    mae::Recipe recipe = tiny_recipe(16, 4);
+    recipe.micro_batch = micro;
+    kernels::Stream stream(kernels::devices().front());
+    mae::Loader loader(data, loader_options(config, recipe));
+    mae::Pretraining copied(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch()),
+        resident(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch());
+    CHECK_THROWS_WITH(resident.start_on_resident(), ContainsSubstring("no images lie there yet"));
+    const std::int64_t filling = micro / 8;  // steps that fill both slots
+    for (std::int64_t s = 0; s < 3 * filling; ++s) {
+      const double loss = copied.step(loader.get(s % filling)).loss;
+      if (s < filling) resident.start(loader.get(s));
+      else resident.start_on_resident();
+      CHECK(resident.finish().loss == loss);
+    }
+  }
+}
+
 TEST_CASE("a resumed run has the bits of an uninterrupted one") {
   const mae::Config config = tiny_config();
   const mae::Dataset data = made_up_data(96, config, DType::u8);
