@@ -35,7 +35,8 @@ function(mae_tests layer)
   list(FILTER helpers EXCLUDE REGEX "catch_main|mae_faults")
   target_sources(test_${layer} PRIVATE ${helpers})
   target_link_libraries(test_${layer} PRIVATE mae_flags ${ARG_LINKS} catch_main)
-  set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS ${test_options})
+  target_compile_options(test_${layer} PRIVATE ${test_options})
+  mae_unity(test_${layer})
   target_compile_definitions(test_${layer} PRIVATE MAE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MAE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(source IN LISTS sources)
     get_filename_component(file ${source} NAME_WE)
@@ -50,6 +51,9 @@ function(mae_tests layer)
   endforeach()
 endfunction()
 
+set(alone tests/kernels/test_tokens.cpp tests/mae/test_simt.cpp tests/apps/test_cli.cpp
+  tests/apps/test_data.cpp)  # see mae_unity
+set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 mae_tests(kernels LINKS mae_kernels)
 file(GLOB planted tests/kernels/test_simt*.cpp)
 set_source_files_properties(${planted} PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)  # as kernels/simt does
