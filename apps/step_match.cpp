@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <set>
 #include <tuple>
+
+#include "apps/model_sizes.h"
 
 namespace apps {
 namespace {
@@ -43,23 +46,16 @@ bool same_device(const Origin& origin, const Work& work) {
   return false;
 }
 
-/// Those that fix the work of a step. Normalised targets and epsilons do not.
+/// Those that fix the work of a step. Normalised targets and epsilons do not, and the rest follows from the others.
 Sizes sizes_of(const Work& work) {
-  const mae::Config& c = work.step.config;
-  const auto number = [](auto value) { return static_cast<double>(value); };
-  return {{"image_height", number(c.image_height)},
-          {"image_width", number(c.image_width)},
-          {"channels", number(c.channels)},
-          {"patch", number(c.patch)},
-          {"dim", number(c.dim)},
-          {"depth", number(c.depth)},
-          {"heads", number(c.heads)},
-          {"mlp_ratio", c.mlp_ratio},
-          {"decoder_dim", number(c.decoder_dim)},
-          {"decoder_depth", number(c.decoder_depth)},
-          {"decoder_heads", number(c.decoder_heads)},
-          {"keep", number(c.keep())},
-          {"parameters", number(work.parameters)}};  // biases, norms, projections
+  static const std::set<std::string> left_out{"ln_eps", "mask_ratio", "flops"};
+  Sizes sizes;
+  const engine::Json model = model_sizes(work.step.config, work.parameters);
+  for (const engine::Json& size : model.items) {
+    const bool number = size.kind == engine::Json::Kind::number || size.kind == engine::Json::Kind::integer;
+    if (number && !left_out.contains(size.key)) sizes[size.key] = size.as_double();
+  }
+  return sizes;
 }
 
 bool same_model(const Sizes& measured, const Sizes& wanted) {

@@ -162,7 +162,7 @@ def markdown(record):
 
 
 def parse(words):
-    options = words[words.index("--") + 1 :] if "--" in words else []
+    words, options = side_by_side.cut_options(words)
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--model", type=lambda v: ("--model", v), help="a preset")
@@ -180,7 +180,7 @@ def parse(words):
     add("--folder", default=tempfile.gettempdir(), help="for the data sets, which are removed at the end")
     for name in ("--json", "--markdown"):
         add(name, metavar="FILE")
-    arguments = parser.parse_args(words[: len(words) - len(options) - 1] if "--" in words else words)
+    arguments = parser.parse_args(words)
     arguments.options = options
     check(parser, arguments)
     return arguments

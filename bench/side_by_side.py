@@ -155,8 +155,14 @@ def run_model(arguments, model):
 # ---- the program ----------------------------------------------------------------------------------------------------
 
 
+def cut_options(words):
+    """Words before -- and behind it."""
+    cut = words.index("--") if "--" in words else len(words)
+    return words[:cut], words[cut + 1 :]
+
+
 def parse(words):
-    options = words[words.index("--") + 1 :] if "--" in words else []
+    words, options = cut_options(words)
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     add = parser.add_argument
     add("--model", dest="models", action="append", type=lambda v: ("--model", v), default=[], help="again for more")
@@ -184,7 +190,7 @@ def parse(words):
     add("--python", default=os.environ.get("MAE_PYTHON", sys.executable), help="one that has PyTorch")
     for name in ("--json", "--markdown", "--picture"):
         add(name, metavar="FILE")
-    arguments = parser.parse_args(words[: len(words) - len(options) - 1] if "--" in words else words)
+    arguments = parser.parse_args(words)
     arguments.options = options
     check(parser, arguments)
     return arguments

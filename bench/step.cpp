@@ -11,6 +11,7 @@
 #include "apps/data_options.h"
 #include "apps/device_options.h"
 #include "apps/model_options.h"
+#include "apps/model_sizes.h"
 #include "apps/output_file.h"
 #include "apps/progress.h"
 #include "apps/table.h"
@@ -157,7 +158,9 @@ void write_results(const StepCommand& o, const Device& device, const Ceilings& c
   json.add("micro_batch", o.step.micro_batch).add("execution", apps::execution_json(o.step.execution));
   json.add("rows", o.device.rows);
   if (has_loader(o)) json.add("data", data_json(o));
-  json.add("ceilings", to_json(ceilings)).add("model", description(o.step.config, parameters)).add("results", results);
+  json.add("ceilings", to_json(ceilings))
+      .add("model", apps::model_sizes(o.step.config, parameters))
+      .add("results", results);
   apps::write_json(o.json, json);
 }
 
@@ -166,7 +169,7 @@ void measure(kernels::Stream& stream, const StepCommand& o) {
   const bool gpu = stream.device().kind == DeviceKind::cuda, waited = has_loader(o);
   const double peak = ceilings.peak(o.step.compute);
   const apps::Rates rates{ceilings.products.at(o.step.compute).rate, ceilings.bandwidth.rate};
-  fmt::print("{}, {} on {}, {} threads; product {:.1f} GFLOP/s, {} {:.1f}\n", name_of(o.step.config), o.dtype,
+  fmt::print("{}, {} on {}, {} threads; product {:.1f} GFLOP/s, {} {:.1f}\n", apps::model_name(o.step.config), o.dtype,
              origin_of(stream.device()).at("name").text, kernels::cpu::threads(),
              ceilings.products.at(o.step.compute).rate * 1e-9, gpu ? "peak" : "multiply-adds in registers",
              peak * 1e-9);
@@ -198,7 +201,7 @@ int run_step(int argc, char** argv) {
   check(o);
   o.step.compute = apps::compute_type(o.dtype);
   if (o.describe)
-    return say(description(o.step.config, mae::Model(o.step.config, o.step.compute).parameters().count())), 0;
+    return say(apps::model_sizes(o.step.config, mae::Model(o.step.config, o.step.compute).parameters().count())), 0;
   const Device device = apps::open_device(o.device);
   kernels::Stream stream(device);
   apps::force_rows(stream, o.device);

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "apps/model_sizes.h"
 #include "apps/step_match.h"
 #include "engine/files.h"
 #include "engine/json.h"
@@ -24,24 +25,7 @@ inline std::int64_t parameters_of(const mae::Config& config) {
   return mae::Model(config, kernels::DType::f32).parameters().count();
 }
 
-inline Json described(const mae::Config& c) {
-  return Json::object({{"model", c.preset},
-                       {"image_height", c.image_height},
-                       {"image_width", c.image_width},
-                       {"channels", c.channels},
-                       {"patch", c.patch},
-                       {"dim", c.dim},
-                       {"depth", c.depth},
-                       {"heads", c.heads},
-                       {"mlp_ratio", c.mlp_ratio},
-                       {"decoder_dim", c.decoder_dim},
-                       {"decoder_depth", c.decoder_depth},
-                       {"decoder_heads", c.decoder_heads},
-                       {"mask_ratio", c.mask_ratio},
-                       {"keep", c.keep()},
-                       {"norm_pix", c.norm_pix},
-                       {"parameters", parameters_of(c)}});
-}
+inline Json described(const mae::Config& c) { return apps::model_sizes(c, parameters_of(c)); }
 
 struct StepRun {
   std::string date = "2026-01-02T03:04:05Z", device = "cuda", name = "NVIDIA H100 80GB HBM3", dtype = "bf16";
