@@ -10,11 +10,11 @@
 #include "apps/device_options.h"
 #include "apps/model_options.h"
 #include "apps/pixel_keys.h"
+#include "apps/pretraining_run.h"
 #include "apps/progress.h"
 #include "apps/show_channels.h"
 #include "apps/step_plan.h"
 #include "apps/stop_request.h"
-#include "apps/training_run.h"
 #include "apps/version.h"
 #include "engine/files.h"
 #include "engine/number.h"
@@ -23,8 +23,8 @@
 namespace apps {
 namespace {
 
-struct PretrainOptions {
-  RunOptions run;
+struct PretrainCommand {
+  PretrainingOptions job;
   DataOptions data;
   DeviceOptions device;
   std::vector<int> show_channels;
@@ -34,17 +34,17 @@ struct PretrainOptions {
 };
 
 /// A number of epochs, or a time.
-std::string set_save_every(PretrainOptions& o, const std::string& text) {
+std::string set_save_every(PretrainCommand& o, const std::string& text) {
   const double seconds = parse_duration(text);
   const auto epochs = engine::parse_number<double>(text);
   if (seconds < 0 && !epochs) return fmt::format("\"{}\" is neither a number of epochs nor a time such as 10m", text);
   o.save_every = text;
-  o.run.save_every_seconds = epochs ? 0 : seconds;
-  o.run.save_every_epochs = epochs.value_or(0);
+  o.job.run.save_every_seconds = epochs ? 0 : seconds;
+  o.job.run.save_every_epochs = epochs.value_or(0);
   return {};
 }
 
-std::string set_max_time(PretrainOptions& o, const std::string& text) {
+std::string set_max_time(PretrainCommand& o, const std::string& text) {
   const double seconds = parse_duration(text);
   if (!text.empty() && seconds <= 0) return fmt::format("\"{}\" is no time such as 3h50m", text);
   o.max_time = text;
@@ -52,13 +52,14 @@ std::string set_max_time(PretrainOptions& o, const std::string& text) {
   return {};
 }
 
-void add_options(OptionTable& t, PretrainOptions& o) {
-  mae::Recipe& r = o.run.recipe;
-  add_model_options(t, o.run.config);
+void add_options(OptionTable& t, PretrainCommand& o) {
+  mae::Recipe& r = o.job.recipe;
+  add_model_options(t, o.job.config);
   add_data_options(t, o.data);
-  add_augment_options(t, o.run.augment, o.run.crop);
-  t.add("max_damaged", o.run.max_damaged, "share of the images that may be unreadable; each is named and replaced");
-  t.add("workers", o.run.workers, "threads that read and crop images; the result does not depend on it");
+  add_augment_options(t, o.job.augment, o.job.crop);
+  t.add("max_damaged", o.job.loading.max_damaged,
+        "share of the images that may be unreadable; each is named and replaced");
+  t.add("workers", o.job.loading.workers, "threads that read and crop images; the result does not depend on it");
   t.group("Training");
   t.add("batch", r.batch, "images of one optimizer step, over all devices");
   t.add("micro_batch", r.micro_batch, "images that a device holds at once; 0: the batch. The rest is accumulated");
@@ -73,7 +74,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
   t.add("seed", r.seed, "of initial values, order, crops and masks");
   t.add("dtype", o.dtype, "of the computation").one_of({"f32", "bf16", "f64"});
   t.group("Run");
-  t.add("out", o.run.folder, "folder of this run").shown_as("RUN").must_be_given();
+  t.add("out", o.job.run.folder, "folder of this run").shown_as("RUN").must_be_given();
   t.add("resume", o.resume, "auto: go on if RUN has a checkpoint, start otherwise").one_of({"never", "auto"});
   t.add(
        "save_every", "between checkpoints: epochs (1) or a time (10m); the last step is always saved",
@@ -81,13 +82,13 @@ void add_options(OptionTable& t, PretrainOptions& o) {
        [&o](const Value& value) { return set_save_every(o, std::get<std::string>(value)); })
       .shown_as("TIME")
       .or_number();
-  t.add("keep", o.run.keep_checkpoints, "checkpoints kept");
-  t.add("pictures", o.run.pictures, "images in learning.png; 0: none");
+  t.add("keep", o.job.run.keep_checkpoints, "checkpoints kept");
+  t.add("pictures", o.job.pictures, "images in learning.png; 0: none");
   add_show_channels_option(t, o.show_channels);
-  t.add("validation_images", o.run.validation_images, "images of --val-data that the validation loss is over");
-  t.add("profile", o.run.profile_steps,
+  t.add("validation_images", o.job.validation_images, "images of --val-data that the validation loss is over");
+  t.add("profile", o.job.run.profile_steps,
         "time the kernels of this many steps, after the first two: a table, and RUN/trace.json; 0: none");
-  t.add("stop_after", o.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");
+  t.add("stop_after", o.job.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");
   t.add(
        "max_time", "save and end with exit code 75 after this time, such as 3h50m", [&o] { return Value(o.max_time); },
        [&o](const Value& value) { return set_max_time(o, std::get<std::string>(value)); })
@@ -96,7 +97,7 @@ void add_options(OptionTable& t, PretrainOptions& o) {
         "what to do about a loss or gradient that is not finite: stop, or go on from the last good state without that "
         "batch, and stop at the third in a row")
       .one_of({"stop", "rollback"});
-  add_execution_options(t, o.run.execution);
+  add_execution_options(t, o.job.execution);
   add_device_options(t, o.device);
   t.add("graph", o.graph, "replay a captured step; with --no-graph every kernel is launched anew");
 }
@@ -107,7 +108,7 @@ std::string command_line(int argc, char** argv) {
   return text;
 }
 
-StepPlanOptions plan_options(const RunOptions& o, kernels::DType pixels) {
+StepPlanOptions plan_options(const PretrainingOptions& o, kernels::DType pixels) {
   return {.config = o.config,
           .execution = o.execution,
           .batch = o.recipe.batch,
@@ -125,7 +126,7 @@ std::string rows_of(const StepPlan& plan) {
   return fmt::format("{}", fmt::join(rows, " "));
 }
 
-void write_config(const OptionTable& table, const PretrainOptions& o, const kernels::Device& device,
+void write_config(const OptionTable& table, const PretrainCommand& o, const kernels::Device& device,
                   const mae::Dataset& data, const StepPlan& plan, const std::string& command) {
   const std::string text = table.to_toml({{"version", version},
                                           {"commit", commit},
@@ -137,12 +138,12 @@ void write_config(const OptionTable& table, const PretrainOptions& o, const kern
                                           {"data_fingerprint", fmt::format("{:016x}", data.fingerprint)},
                                           {"command", command},
                                           {"rows", rows_of(plan)}});
-  engine::write_atomically((std::filesystem::path(o.run.folder) / "config.toml").string(),
+  engine::write_atomically((std::filesystem::path(o.job.run.folder) / "config.toml").string(),
                            [&](engine::FileWriter& file) { file.write(text); });
 }
 
 /// At the start alone: a run that goes on can change none of these keys.
-void warn_of_pixels(const RunOptions& o, const mae::Dataset& data) {
+void warn_of_pixels(const PretrainingOptions& o, const mae::Dataset& data) {
   const auto far = far_from_config(survey_of_first(data, o.recipe.seed), data, o.config);
   if (far) warn(*far);
 }
@@ -150,7 +151,7 @@ void warn_of_pixels(const RunOptions& o, const mae::Dataset& data) {
 }  // namespace
 
 std::vector<std::string> pretrain_keys() {
-  PretrainOptions o;
+  PretrainCommand o;
   OptionTable table("pretrain", "", "");
   add_options(table, o);
   return table.keys();
@@ -158,43 +159,43 @@ std::vector<std::string> pretrain_keys() {
 
 int pretrain(int argc, char** argv) {
   const double start = clock_seconds();
-  PretrainOptions o;
+  PretrainCommand o;
   OptionTable table("pretrain", "pretrain a Masked Autoencoder. Defaults are the recipe of the paper",
                     "mae pretrain --data /usr/share/datasets/fashion-mnist --config apps/configs/fashion_mnist.toml "
                     "--out runs/first");
   add_options(table, o);
   if (!table.parse(argc, argv)) return done;
-  o.run.compute = compute_type(o.dtype);
-  o.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
+  o.job.compute = compute_type(o.dtype);
+  o.job.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
   const StopRequest stop(start + o.max_seconds);
-  o.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
-  mae::validate(o.run.config);
-  mae::validate(o.run.recipe);
-  o.run.bands = shown_bands(o.show_channels, o.run.config.channels);
+  o.job.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
+  mae::validate(o.job.config);
+  mae::validate(o.job.recipe);
+  o.job.bands = shown_bands(o.show_channels, o.job.config.channels);
   const kernels::Device device = open_device(o.device);
-  o.run.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
-  o.run.look_ahead = device.kind == kernels::DeviceKind::cuda ? LookAhead::yes : LookAhead::no;
+  o.job.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
+  o.job.run.look_ahead = device.kind == kernels::DeviceKind::cuda ? LookAhead::yes : LookAhead::no;
   kernels::Stream stream(device);
   force_rows(stream, o.device);
-  const mae::Dataset training = open_training_data(o.data, o.run.config);
-  const mae::Dataset validation = open_validation_data(o.data, o.run.config);
-  check_run_options(o.run, training, validation);
-  const StepPlanOptions step = plan_options(o.run, training.dtype);
+  const mae::Dataset training = open_training_data(o.data, o.job.config);
+  const mae::Dataset validation = open_validation_data(o.data, o.job.config);
+  check_options(o.job, training, validation);
+  const StepPlanOptions step = plan_options(o.job, training.dtype);
   const StepPlan plan = plan_step(stream, step);
   require_memory(stream, step, plan, memory_for_training(device));
-  const engine::Descriptor held = engine::hold_folder(o.run.folder);
-  const auto from = check_run_folder(o.run, training.fingerprint);
-  if (!from) warn_of_pixels(o.run, training);
+  const engine::Descriptor held = engine::hold_folder(o.job.run.folder);
+  const auto from = check_run_folder(o.job, training.fingerprint);
+  if (!from) warn_of_pixels(o.job, training);
   if (const std::string signal = stop.signal(); !signal.empty()) {
     fmt::print("{}: before a step was made; --resume auto {}\n", signal, from ? "goes on" : "starts");
     return interrupted;
   }
   if (from) mae::adopt_choices(from->checkpoint);  // before anything is timed
   write_config(table, o, device, training, plan, command_line(argc, argv));
-  switch (run_pretraining(stream, o.run, training, validation, from, stop)) {
+  switch (run_pretraining(stream, o.job, training, validation, from, stop)) {
     case RunEnd::not_finite:
       std::fputs(error_text(kernels::Error("the loss or the gradient is not finite; nothing of that step was kept",
-                                           o.run.folder, "--resume auto with a smaller --blr, or --clip-grad 1"))
+                                           o.job.run.folder, "--resume auto with a smaller --blr, or --clip-grad 1"))
                      .c_str(),
                  stderr);
       return not_finite;
@@ -204,7 +205,7 @@ int pretrain(int argc, char** argv) {
     case RunEnd::stopped:
       break;
   }
-  if (o.run.pictures > 0) fmt::print("pictures: {0}/pictures/learning.png {0}/pictures/loss.png\n", o.run.folder);
+  if (o.job.pictures > 0) fmt::print("pictures: {0}/pictures/learning.png {0}/pictures/loss.png\n", o.job.run.folder);
   return done;
 }
 

@@ -5,7 +5,7 @@
 
 #include "apps/cli.h"
 #include "apps/output_file.h"
-#include "apps/training_run.h"
+#include "apps/pretraining_run.h"
 #include "kernels/core/check.h"
 #include "mae/model_file.h"
 
@@ -20,36 +20,60 @@ void require(bool ok, const std::string& where, const std::string& fact, const s
 
 }  // namespace
 
-void check_run_options(const RunOptions& o, const mae::Dataset& training, const mae::Dataset& validation) {
-  require(o.crop.scale_low > 0 && o.crop.scale_low <= o.crop.scale_high && o.crop.scale_high <= 1,
-          "--crop-min, --crop-max", "crops are parts of an image: 0 < crop-min <= crop-max <= 1");
-  require(o.workers >= 0 && o.workers <= 1024, "--workers", "0 to 1024 workers can be started");
+void check_run_options(const RunOptions& o) {
   require(o.keep_checkpoints >= 1, "--keep", "at least one checkpoint is kept", "--keep 1");
   require(o.save_every_seconds > 0 || (o.save_every_epochs > 0 && o.save_every_epochs <= 1e9), "--save-every",
           "must be positive, and at most 1e9");
-  require(o.max_damaged >= 0 && o.max_damaged <= 1, "--max-damaged", "is a share of the images: 0 to 1");
-  require(o.pictures >= 0, "--pictures", "must not be negative", "0 for none");
-  require(o.validation_images >= 1, "--validation-images", "at least one image is needed");
   require(o.profile_steps >= 0, "--profile", "must not be negative", "0 for none");
   require(o.stop_after_steps >= 0, "--stop-after", "must not be negative", "0 to run to the end");
-  require(!lies_in(o.folder, training.folder), "--out",
-          fmt::format("{} lies in the folder of the images, {}: its pictures would be trained on", o.folder,
-                      training.folder),
-          "a folder beside the data");
-  require(o.recipe.batch <= training.size, "--batch",
-          fmt::format("a batch of {} from the {} images of {}", o.recipe.batch, training.size, training.path),
+}
+
+void check_recipe(const mae::Recipe& r, const mae::Dataset& training) {
+  require(r.batch <= training.size, "--batch",
+          fmt::format("a batch of {} from the {} images of {}", r.batch, training.size, training.path),
           "a batch of at most the number of images");
-  const auto per_epoch = static_cast<double>(training.size / o.recipe.batch);
-  require(o.recipe.epochs * per_epoch >= 1, "--epochs", fmt::format("{:g} epochs are not one step", o.recipe.epochs),
+  const auto per_epoch = static_cast<double>(training.size / r.batch);
+  require(r.epochs * per_epoch >= 1, "--epochs", fmt::format("{:g} epochs are not one step", r.epochs),
           fmt::format("--epochs {:.3g} or more", 1 / per_epoch));
-  require(o.recipe.epochs * per_epoch < 1e9, "--epochs", "a run has fewer than 1e9 steps");
+  require(r.epochs * per_epoch < 1e9, "--epochs", "a run has fewer than 1e9 steps");
+}
+
+void check_loading(const LoadingOptions& o, const std::string& folder, const mae::Dataset& training,
+                   const mae::Dataset& validation) {
+  require(o.workers >= 0 && o.workers <= 1024, "--workers", "0 to 1024 workers can be started");
+  require(o.max_damaged >= 0 && o.max_damaged <= 1, "--max-damaged", "is a share of the images: 0 to 1");
+  require(
+      !lies_in(folder, training.folder), "--out",
+      fmt::format("{} lies in the folder of the images, {}: its pictures would be trained on", folder, training.folder),
+      "a folder beside the data");
   require(validation.size == 0 || validation.dtype == training.dtype, validation.path,
           fmt::format("these images are {}, the training images {}", kernels::name_of(validation.dtype),
                       kernels::name_of(training.dtype)),
           "--val-data of the same kind");
 }
 
-std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& options, std::uint64_t fingerprint) {
+void check_options(const PretrainingOptions& o, const mae::Dataset& training, const mae::Dataset& validation) {
+  require(o.crop.scale_low > 0 && o.crop.scale_low <= o.crop.scale_high && o.crop.scale_high <= 1,
+          "--crop-min, --crop-max", "crops are parts of an image: 0 < crop-min <= crop-max <= 1");
+  require(o.pictures >= 0, "--pictures", "must not be negative", "0 for none");
+  require(o.validation_images >= 1, "--validation-images", "at least one image is needed");
+  check_run_options(o.run);
+  check_loading(o.loading, o.run.folder, training, validation);
+  check_recipe(o.recipe, training);
+}
+
+std::optional<engine::FoundCheckpoint> check_run_folder(const PretrainingOptions& o, std::uint64_t fingerprint) {
+  return check_run_folder(o.run, {.fingerprint = fingerprint,
+                                  .compute = o.compute,
+                                  .seed = o.recipe.seed,
+                                  .batch = o.recipe.batch,
+                                  .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
+                                    return mae::config_metadata(mae::config_of(checkpoint, path)) ==
+                                           mae::config_metadata(o.config);
+                                  }});
+}
+
+std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& options, const RunIdentity& identity) {
   const fs::path folder = options.folder, checkpoints = folder / "checkpoints";
   const bool logged = fs::exists(folder / "log.jsonl");
   if (!logged && engine::count_checkpoints(checkpoints.string()) == 0) return std::nullopt;
@@ -71,15 +95,14 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& option
             fmt::format("this run was started {}", what),
             fmt::format("the {} that RUN/config.toml names, or another --out", flag));
   };
-  require_same("run.data_fingerprint", fmt::format("{:016x}", fingerprint), "on other data",
+  require_same("run.data_fingerprint", fmt::format("{:016x}", identity.fingerprint), "on other data",
                "--data and --orientation");
-  require_same("run.master_dtype", std::string(kernels::name_of(kernels::statistics_of(options.compute))),
+  require_same("run.master_dtype", std::string(kernels::name_of(kernels::statistics_of(identity.compute))),
                "in another precision", "--dtype");
-  require_same("run.seed", std::to_string(options.recipe.seed), "with another seed", "--seed");
-  require_same("run.batch", std::to_string(options.recipe.batch), "with another batch", "--batch");
-  require(mae::config_metadata(mae::config_of(checkpoint, newest->path)) == mae::config_metadata(options.config),
-          newest->path, "the checkpoint's model is not the one configured",
-          "the same --model and sizes as RUN/config.toml says");
+  require_same("run.seed", std::to_string(identity.seed), "with another seed", "--seed");
+  require_same("run.batch", std::to_string(identity.batch), "with another batch", "--batch");
+  require(identity.same_model(checkpoint, newest->path), newest->path,
+          "the checkpoint's model is not the one configured", "the same --model and sizes as RUN/config.toml says");
   return newest;
 }
 

@@ -31,9 +31,11 @@ std::optional<Json> parse_line(std::string_view line, const std::string& path) {
 
 RunRecord::RunRecord(const std::string& folder)
     : log_path_(in(folder, "log.jsonl")),
+      evaluations_path_(in(folder, "evaluations.jsonl")),
       timing_path_(in(folder, "timing.jsonl")),
       events_path_(in(folder, "events.jsonl")),
       log_(log_path_),
+      evaluations_(evaluations_path_),
       timing_(timing_path_),
       events_(events_path_) {}
 
@@ -52,6 +54,11 @@ std::vector<std::int64_t> RunRecord::open(std::int64_t done) {
     warn(kernels::Error(fmt::format("only {} of the {} steps before the checkpoint are here", kept, done), log_path_));
   }
   engine::keep_lines(timing_path_, [&](std::string_view text) { return before(parse_line(text, timing_path_)); });
+  // an evaluation stands behind the step before it, so that of the checkpoint's step is kept
+  engine::keep_lines(evaluations_path_, [&](std::string_view text) {
+    const std::optional<Json> line = parse_line(text, evaluations_path_);
+    return line && line->at("step").as_int() <= done;
+  });
   return skipped;
 }
 
@@ -73,6 +80,12 @@ void RunRecord::step(const StepRecord& r) {
   try_to(log_path_, [&] { log_.append(to_text(line)); });
   const Json timing = Json::object({{"step", r.step}, {"seconds", r.seconds}, {"data_wait_seconds", r.data_wait}});
   try_to(timing_path_, [&] { timing_.append(to_text(timing)); });
+}
+
+void RunRecord::evaluation(Json line, std::int64_t done, double epoch) {
+  line.add("step", done);
+  line.add("epoch", epoch);
+  try_to(evaluations_path_, [&] { evaluations_.append(to_text(line)); });
 }
 
 void RunRecord::event(Json line, std::int64_t step, double epoch) {

@@ -1,8 +1,9 @@
-// What a run writes down and shows while it goes: log.jsonl, timing.jsonl, events.jsonl and the progress line.
+// What a run writes down and shows while it goes: log.jsonl, evaluations.jsonl, timing.jsonl, events.jsonl and
+// the progress line.
 //
-// log.jsonl is the promise: the same bytes for the same run, however often it was interrupted. A line that the disk
-// does not take is held in memory and written before the next; a checkpoint is only saved once the disk has them all.
-// The other two hold the clock, differ from run to run, and losing a line of them is only said.
+// The first two are the promise: the same bytes for the same run, however often it was interrupted. A line that the
+// disk does not take is held in memory and written before the next; a checkpoint is only saved once the disk has them
+// all. The other two hold the clock, differ from run to run, and losing a line of them is only said.
 #pragma once
 
 #include <cstdint>
@@ -33,21 +34,24 @@ class RunRecord {
   std::vector<std::int64_t> open(std::int64_t done);
   /// Writes a step to log.jsonl and timing.jsonl. Never throws for a full disk.
   void step(const StepRecord& record);
+  /// A line of evaluations.jsonl, which keeps log.jsonl's promise. Never throws for a full disk.
+  void evaluation(engine::Json line, std::int64_t done, double epoch);
   /// A line of events.jsonl, with the wall clock. Never throws for a full disk.
   void event(engine::Json line, std::int64_t step, double epoch);
-  /// Waits until the disk has every line of log.jsonl; throws where it does not take them.
-  void sync() { log_.sync(); }
+  /// Waits until the disk has every line of log.jsonl and evaluations.jsonl; throws where it does not take them.
+  void sync() { log_.sync(), evaluations_.sync(); }
 
   ProgressWriter& progress() { return progress_; }
   const std::string& log_path() const { return log_path_; }
+  const std::string& evaluations_path() const { return evaluations_path_; }
   const std::string& events_path() const { return events_path_; }
 
  private:
   template <class Append>
   void try_to(const std::string& path, Append append);
 
-  std::string log_path_, timing_path_, events_path_;
-  engine::LineLog log_, timing_, events_;
+  std::string log_path_, evaluations_path_, timing_path_, events_path_;
+  engine::LineLog log_, evaluations_, timing_, events_;
   ProgressWriter progress_;
   std::set<std::string> failing_;  // files whose last line the disk did not take
 };

@@ -8,6 +8,7 @@
 #include "apps/table.h"
 #include "engine/step.h"
 #include "mae/input_slots.h"
+#include "mae/model.h"
 
 namespace apps {
 namespace {
@@ -86,7 +87,8 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
   engine::Workspace workspace(stream, o.compute);
   workspace.include([&](engine::Context& c) { plan.ops = record(c, model, o); });
   plan.memory = plan_memory(model.parameters(), workspace);
-  plan.memory.inputs = mae::input_bytes(o.config, o.pixels, o.compute, o.micro_batch, engine::steps_under_way);
+  plan.memory.inputs = mae::input_bytes(o.config, {.pixels = o.pixels, .compute = o.compute, .capacity = o.micro_batch},
+                                        engine::steps_under_way);
   const auto batch = static_cast<double>(o.batch), micro_batches = batch / static_cast<double>(o.micro_batch);
   for (const engine::OpEntry& op : plan.ops) {
     const double repeats = op.range == "update" ? 1 : micro_batches, times = repeats / batch;

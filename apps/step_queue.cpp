@@ -11,9 +11,9 @@ void StepQueue::prepare(std::int64_t step) {
 
 FinishedStep StepQueue::run(std::int64_t step, const std::function<bool()>& may_queue_next) {
   // behind a step that was not finite, what had been queued is dropped, and queued here again
-  if (pretraining_.under_way() == 0) pretraining_.start(batches_.front());
+  if (training_.under_way() == 0) training_.start(batches_.front());
   if (look_ahead_ == LookAhead::yes && may_queue_next()) queue_next(step + 1);
-  FinishedStep finished{.batch = {}, .result = pretraining_.finish()};
+  FinishedStep finished{.batch = {}, .result = training_.finish()};
   finished.batch = std::move(batches_.front());
   batches_.pop_front();
   if (look_ahead_ == LookAhead::no) may_queue_next();
@@ -23,7 +23,7 @@ FinishedStep StepQueue::run(std::int64_t step, const std::function<bool()>& may_
 FinishedStep StepQueue::run(const std::function<bool()>& may_queue_next, StepProfile& profile) {
   FinishedStep finished{.batch = std::move(batches_.front()), .result = {}};
   batches_.pop_front();
-  finished.result = profile.take([&](engine::Profile& p) { return pretraining_.step(finished.batch, p); });
+  finished.result = profile.take([&](engine::Profile& p) { return training_.step(finished.batch, p); });
   may_queue_next();
   return finished;
 }
@@ -35,7 +35,7 @@ void StepQueue::queue_next(std::int64_t step) {
     no_images_ = std::current_exception();
     return;
   }
-  pretraining_.start(batches_.back());
+  training_.start(batches_.back());
 }
 
 }  // namespace apps

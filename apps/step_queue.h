@@ -10,7 +10,7 @@
 #include <functional>
 
 #include "apps/step_profile.h"
-#include "mae/pretraining.h"
+#include "mae/training.h"
 
 namespace apps {
 
@@ -23,8 +23,8 @@ struct FinishedStep {
 
 class StepQueue {
  public:
-  StepQueue(mae::Loader& loader, mae::Pretraining& pretraining, LookAhead look_ahead)
-      : loader_(loader), pretraining_(pretraining), look_ahead_(look_ahead) {}
+  StepQueue(mae::Loader& loader, mae::Training& training, LookAhead look_ahead)
+      : loader_(loader), training_(training), look_ahead_(look_ahead) {}
 
   /// Sees to the images of the next step to run. Throws what the loader throws: no step is under way then.
   void prepare(std::int64_t step);
@@ -37,13 +37,13 @@ class StepQueue {
   FinishedStep run(const std::function<bool()>& may_queue_next, StepProfile& profile);
 
   /// Whether the step after the last finished one has been queued already.
-  bool ahead() const { return pretraining_.under_way() > 0; }
+  bool ahead() const { return training_.under_way() > 0; }
 
  private:
   void queue_next(std::int64_t step);
 
   mae::Loader& loader_;
-  mae::Pretraining& pretraining_;
+  mae::Training& training_;
   LookAhead look_ahead_;
   std::deque<mae::Batch> batches_;  // of this step and, where it has been read, the next
   std::exception_ptr no_images_;    // why the next step has none: thrown when its turn comes

@@ -8,14 +8,10 @@
 #include <functional>
 
 #include "apps/cli.h"
-#include "apps/learning_picture.h"
-#include "apps/model_options.h"
 #include "apps/run_checkpoints.h"
-#include "apps/run_record.h"
 #include "apps/step_profile.h"
 #include "engine/files.h"
 #include "engine/json.h"
-#include "mae/reconstruct.h"
 
 namespace apps {
 namespace {
@@ -24,25 +20,6 @@ constexpr std::int64_t steps_before_profile = 2;  // libraries set themselves up
 
 namespace fs = std::filesystem;
 using engine::Json;
-
-kernels::Error unreadable(const mae::Damaged& d) {
-  return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
-                        "repair it; `mae data` lists all of them");
-}
-
-/// Some images of a data set, evenly spread, as one batch.
-mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::Config& config) {
-  mae::Batch batch;
-  std::vector<mae::Damaged> damaged;
-  count = std::min(count, data.size);
-  for (std::int64_t n = 0; n < count; ++n) {
-    const std::int64_t i = n * data.size / count;
-    mae::append(batch, mae::read_or_next(data, i, damaged).image, config.image_height, config.image_width,
-                static_cast<std::uint32_t>(i));
-  }
-  for (const mae::Damaged& d : damaged) warn(unreadable(d));
-  return batch;
-}
 
 SavePlan save_plan(const RunOptions& o, const std::string& folder, const engine::Parameters& parameters,
                    std::int64_t steps_per_epoch) {
@@ -60,37 +37,22 @@ SavePlan save_plan(const RunOptions& o, const std::string& folder, const engine:
 
 class Run {
  public:
-  Run(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training, const mae::Dataset& validation)
+  Run(kernels::Stream& stream, const RunOptions& options, const Job& job)
       : stream_(stream),
         o_(options),
+        job_(job),
+        training_(job.training),
+        loader_(job.loader),
         checkpoint_folder_((fs::path(options.folder) / "checkpoints").string()),
         picture_folder_((fs::path(options.folder) / "pictures").string()),
-        shown_(validation.size > 0 ? validation : training),
-        has_validation_(validation.size > 0),
-        loader_(training, {.seed = options.recipe.seed,
-                           .batch = options.recipe.batch,
-                           .height = options.config.image_height,
-                           .width = options.config.image_width,
-                           .augment = options.augment ? mae::Augment::crop_flip : mae::Augment::none,
-                           .range = options.crop,
-                           .workers = options.workers,
-                           .max_damaged = options.max_damaged}),
-        pretraining_(stream, options.config, options.recipe, options.compute, training.dtype, loader_.steps_per_epoch(),
-                     options.replay, options.execution),
-        queue_(loader_, pretraining_, options.look_ahead),
-        learning_(picture_folder_, options.recipe.epochs),
-        fingerprint_(training.fingerprint),
+        queue_(loader_, training_, options.look_ahead),
         start_(clock_seconds()),
-        checkpoints_(
-            save_plan(options, checkpoint_folder_, pretraining_.model().parameters(), loader_.steps_per_epoch()),
-            start_) {
-    if (options.pictures > 0) pictured_ = fixed_batch(shown_, options.pictures, options.config);
-    if (has_validation_) validated_ = fixed_batch(validation, options.validation_images, options.config);
-  }
+        checkpoints_(save_plan(options, checkpoint_folder_, training_.parameters(), loader_.steps_per_epoch()),
+                     start_) {}
 
   RunEnd train(const std::optional<engine::FoundCheckpoint>& from, const StopRequest& stop) {
     begin(from);
-    const std::int64_t total = pretraining_.total(), per_epoch = loader_.steps_per_epoch();
+    const std::int64_t total = training_.total(), per_epoch = loader_.steps_per_epoch();
     std::int64_t last = total;
     if (o_.stop_after_steps > 0) last = std::min(total, first_step_ + o_.stop_after_steps);
     for (std::int64_t step = first_step_; step < last; ++step) {
@@ -130,22 +92,22 @@ class Run {
         warn(kernels::Error("damaged checkpoint, renamed to *.damaged: " + error.fact(), error.where(),
                             "nothing: the run goes on from " + from->path));
       }
-      pretraining_.load(from->path);
-      checkpoints_.set_last_good(from->path, pretraining_.done());
-      fmt::print("resuming after step {} from {}\n", pretraining_.done(), from->path);
+      job_.load(from->path);
+      checkpoints_.set_last_good(from->path, training_.done());
+      fmt::print("resuming after step {} from {}\n", training_.done(), from->path);
     }
-    first_step_ = pretraining_.done();
-    if (first_step_ < pretraining_.total()) checkpoints_.require_space();
+    first_step_ = training_.done();
+    if (first_step_ < training_.total()) checkpoints_.require_space();
     if (!from) keep_old_log();
     record_.emplace(o_.folder);
     skipped_ = record_->open(first_step_);
     Json line =
         from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}});
-    line.add("execution", execution_json(o_.execution));
+    for (const Json& fact : job_.at_start.as_object()) line.add(fact.key, fact);
     event(std::move(line), first_step_);
     print_first_lines();
     start_ = clock_seconds();
-    profile_.emplace(stream_, o_.compute, first_step_ + steps_before_profile, o_.profile_steps);
+    profile_.emplace(stream_, training_.options().compute, first_step_ + steps_before_profile, o_.profile_steps);
   }
 
   /// A log whose checkpoints are gone is not cut to nothing: it stays beside the new one, unless a longer one does.
@@ -157,19 +119,15 @@ class Run {
   }
 
   void print_first_lines() {
-    const mae::Recipe& r = o_.recipe;
-    const auto& parameters = pretraining_.model().parameters();
-    const mae::Config& c = o_.config;
-    fmt::print(
-        "image {} x {} x {}, patch {}, encoder {} x {}, decoder {} x {}: {:.2f} M parameters ({:.2f} M trainable), {} "
-        "{}\n",
-        c.image_height, c.image_width, c.channels, c.patch, c.dim, c.depth, c.decoder_dim, c.decoder_depth,
-        static_cast<double>(parameters.count()) / 1e6, static_cast<double>(parameters.trainable_count()) / 1e6,
-        stream_.device().name, kernels::name_of(o_.compute));
+    const mae::Recipe& r = training_.recipe();
+    const engine::Parameters& parameters = training_.parameters();
+    fmt::print("{}: {:.2f} M parameters ({:.2f} M trainable), {} {}\n", job_.description,
+               static_cast<double>(parameters.count()) / 1e6, static_cast<double>(parameters.trainable_count()) / 1e6,
+               stream_.device().name, kernels::name_of(training_.options().compute));
     fmt::print("batch {} = {} x micro-batch {}, lr {:g} = blr {:g} x {} / 256, {} steps = {:g} epochs x {}, seed {}\n",
-               r.batch, r.batch / r.micro(), r.micro(), r.lr(), r.blr, r.batch, pretraining_.total(), r.epochs,
+               r.batch, r.batch / r.micro(), r.micro(), r.lr(), r.blr, r.batch, training_.total(), r.epochs,
                loader_.steps_per_epoch(), r.seed);
-    const engine::MemoryPlan m = pretraining_.memory();
+    const engine::MemoryPlan m = training_.memory();
     fmt::print(
         "memory {:.1f} MiB: parameters {:.1f}, gradients {:.1f}, moments {:.1f}, activations {:.1f}, scratch {:.1f}, "
         "inputs {:.1f}\n",
@@ -181,6 +139,7 @@ class Run {
   double epoch_of(std::int64_t step) const {
     return static_cast<double>(step) / static_cast<double>(loader_.steps_per_epoch());
   }
+  Position position(std::int64_t done) const { return {done, epoch_of(done)}; }
 
   void event(Json line, std::int64_t step) { record_->event(std::move(line), step, epoch_of(step)); }
 
@@ -203,13 +162,13 @@ class Run {
                    .seconds = now - begin,
                    .data_wait = loader_.wait_seconds() - waited});
     record_->progress().show({.epoch = static_cast<int>(epoch_of(step)) + 1,
-                              .epochs = static_cast<int>(std::ceil(o_.recipe.epochs)),
+                              .epochs = static_cast<int>(std::ceil(training_.recipe().epochs)),
                               .step = step + 1,
-                              .steps = pretraining_.total(),
+                              .steps = training_.total(),
                               .loss = result.loss,
                               .lr = result.lr,
-                              .images_per_second = rate * static_cast<double>(o_.recipe.batch),
-                              .seconds_left = static_cast<double>(pretraining_.total() - step - 1) / rate,
+                              .images_per_second = rate * static_cast<double>(training_.recipe().batch),
+                              .seconds_left = static_cast<double>(training_.total() - step - 1) / rate,
                               .data_wait = loader_.wait_seconds() / seconds});
     return true;
   }
@@ -250,7 +209,7 @@ class Run {
   bool leave_out(std::int64_t step, const mae::Batch& batch, const engine::StepResult& r) {
     std::vector<std::int64_t> samples;
     for (std::size_t i = 0; i < batch.draws.size(); i += 2) samples.push_back(batch.draws[i]);
-    const std::string first = pretraining_.first_not_finite(batch);
+    const std::string first = training_.first_not_finite(batch);
     skipped_.push_back(step);
     const std::size_t n = skipped_.size();
     const bool third = n >= 3 && skipped_[n - 3] == step - 2;
@@ -263,7 +222,7 @@ class Run {
                         {"first", first},
                         {"samples", samples}}),
           step);
-    if (go_on) pretraining_.skip();
+    if (go_on) training_.skip();
     else record_->progress().finish();
     return go_on;
   }
@@ -274,13 +233,12 @@ class Run {
                               {"seconds", seconds},
                               {"data_wait_seconds", loader_.wait_seconds()},
                               {"images_per_second", static_cast<double>(done - first_step_) *
-                                                        static_cast<double>(o_.recipe.batch) / seconds}});
+                                                        static_cast<double>(training_.recipe().batch) / seconds}});
     std::string note = fmt::format("epoch {:g}: {} since start", epoch_of(done), short_time(seconds));
-    if (has_validation_) {
-      const double loss = pretraining_.evaluate(validated_);
-      line.add("validation_loss", loss);
-      note += fmt::format(", validation loss {:.4f} on {} images", loss, validated_.draws.size() / 2);
-    }
+    Json found = Json::object({});
+    if (job_.evaluate) note += job_.evaluate(position(done), found);
+    if (!found.as_object().empty()) record_->evaluation(found, done, epoch_of(done));
+    for (const Json& fact : found.as_object()) line.add(fact.key, fact);
     event(std::move(line), done);
     record_->progress().note(note);
   }
@@ -297,29 +255,23 @@ class Run {
 
   /// A picture that cannot be drawn costs no training.
   void draw_pictures(std::int64_t done) {
+    if (!job_.draw) return;
     try {
-      try_to_draw(done);
+      job_.draw(position(done), *record_);
     } catch (const kernels::Error& error) {
       record_->progress().note("warning: no picture: " + std::string(error.what()));
     }
   }
 
-  void try_to_draw(std::int64_t done) {
-    write_loss_picture((fs::path(picture_folder_) / "loss.png").string(), record_->log_path(), record_->events_path());
-    if (o_.pictures == 0) return;
-    const mae::Reconstruction r =
-        mae::reconstruct(stream_, pretraining_.model(), pictured_, shown_.dtype, o_.recipe.seed);
-    learning_.add(r, done, epoch_of(done), o_.bands);
-  }
-
   std::optional<kernels::Error> try_to_save(std::int64_t done) {
     const auto error = checkpoints_.save(done, clock_seconds(), [&](const std::string& path) {
       record_->sync();  // before a checkpoint relies on its lines
-      pretraining_.save(path, {{"data_fingerprint", fmt::format("{:016x}", fingerprint_)},
-                               {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(o_.compute)))},
-                               {"seed", std::to_string(o_.recipe.seed)},
-                               {"batch", std::to_string(o_.recipe.batch)},
-                               {"epochs", fmt::format("{}", epoch_of(done))}});
+      job_.save(path,
+                {{"data_fingerprint", fmt::format("{:016x}", job_.fingerprint)},
+                 {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(training_.options().compute)))},
+                 {"seed", std::to_string(training_.recipe().seed)},
+                 {"batch", std::to_string(training_.recipe().batch)},
+                 {"epochs", fmt::format("{}", epoch_of(done))}});
     });
     if (error) event(Json::object({{"event", "save failed"}, {"error", error->what()}}), done);
     else event(Json::object({{"event", "checkpoint"}, {"path", checkpoints_.last_good()}}), done);
@@ -343,23 +295,19 @@ class Run {
     report_profile();
     record_->progress().finish();
     fmt::print("{}: {} after step {} of {}; --resume auto goes on\n", reason, news ? "saved" : "nothing new to save",
-               done, pretraining_.total());
+               done, training_.total());
     return RunEnd::interrupted;
   }
 
   kernels::Stream& stream_;
   const RunOptions& o_;
+  const Job& job_;
+  mae::Training& training_;
+  mae::Loader& loader_;
   std::string checkpoint_folder_, picture_folder_;
-  const mae::Dataset& shown_;
-  bool has_validation_;
-  mae::Loader loader_;
-  mae::Pretraining pretraining_;
   StepQueue queue_;
-  LearningPicture learning_;
-  std::uint64_t fingerprint_;
   double start_;
   RunCheckpoints checkpoints_;
-  mae::Batch pictured_, validated_;
   std::optional<RunRecord> record_;
   std::optional<StepProfile> profile_;
   std::vector<std::int64_t> skipped_;  // steps whose batches were left out
@@ -370,10 +318,14 @@ class Run {
 
 }  // namespace
 
-RunEnd run_pretraining(kernels::Stream& stream, const RunOptions& options, const mae::Dataset& training,
-                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
-                       const StopRequest& stop) {
-  return Run(stream, options, training, validation).train(from, stop);
+kernels::Error unreadable(const mae::Damaged& d) {
+  return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
+                        "repair it; `mae data` lists all of them");
+}
+
+RunEnd run_training(kernels::Stream& stream, const RunOptions& options, const Job& job,
+                    const std::optional<engine::FoundCheckpoint>& from, const StopRequest& stop) {
+  return Run(stream, options, job).train(from, stop);
 }
 
 }  // namespace apps

@@ -54,17 +54,23 @@ kernels::DType pixels_of(const StepOptions& o) { return o.input == Input::loader
 
 Training::Training(kernels::Stream& stream, const StepOptions& o)
     : batches_(random_batches(o)),
-      pretraining_(stream, o.config, recipe_of(o), o.compute, pixels_of(o), steps, o.replay, o.execution),
+      pretraining_(stream, o.config,
+                   {.recipe = recipe_of(o),
+                    .compute = o.compute,
+                    .pixels = pixels_of(o),
+                    .steps_per_epoch = steps,
+                    .replay = o.replay},
+                   o.execution),
       input_(o.input),
       ahead_(stream.device().kind == kernels::DeviceKind::cuda) {
   if (input_ == Input::loader) {
     loader_.emplace(o.data, loader_of(o));
-    queue_.emplace(*loader_, pretraining_, ahead_ ? apps::LookAhead::yes : apps::LookAhead::no);
+    queue_.emplace(*loader_, pretraining_.training(), ahead_ ? apps::LookAhead::yes : apps::LookAhead::no);
     queue_->prepare(0);
     first_batch_seconds_ = loader_->wait_seconds();
   }
   for (int i = 0; i < engine::steps_under_way && input_ == Input::resident; ++i)  // fills every input slot
-    finished(pretraining_.step(batches_[next_++ % batches]));
+    finished(pretraining_.training().step(batches_[next_++ % batches]));
 }
 
 void Training::finished(const engine::StepResult& result) {
@@ -73,8 +79,8 @@ void Training::finished(const engine::StepResult& result) {
 }
 
 void Training::start() {
-  if (input_ == Input::resident) pretraining_.start_on_resident();
-  else pretraining_.start(batches_[next_++ % batches]);
+  if (input_ == Input::resident) pretraining_.training().start_on_resident();
+  else pretraining_.training().start(batches_[next_++ % batches]);
 }
 
 void Training::one_step(bool another_follows) {
@@ -83,9 +89,9 @@ void Training::one_step(bool another_follows) {
     queue_->prepare(step);
     return finished(queue_->run(step, [&] { return another_follows; }).result);
   }
-  if (pretraining_.under_way() == 0) start();
+  if (pretraining_.training().under_way() == 0) start();
   if (ahead_ && another_follows) start();
-  finished(pretraining_.finish());
+  finished(pretraining_.training().finish());
 }
 
 std::vector<double> Training::run(int count) {
@@ -102,8 +108,8 @@ std::vector<double> Training::run(int count) {
 
 void Training::run(engine::Profile& profile) {
   const std::size_t step = next_++;
-  finished(loader_ ? pretraining_.step(loader_->get(static_cast<std::int64_t>(step)), profile)
-                   : pretraining_.step(batches_[step % batches], profile));
+  finished(loader_ ? pretraining_.training().step(loader_->get(static_cast<std::int64_t>(step)), profile)
+                   : pretraining_.training().step(batches_[step % batches], profile));
 }
 
 }  // namespace bench

@@ -41,7 +41,7 @@ class Training {
 
   double loss() const { return loss_; }  // of the last step
   std::int64_t parameters() { return pretraining_.model().parameters().count(); }
-  double peak_bytes() const { return pretraining_.memory().total(); }
+  double peak_bytes() { return pretraining_.training().memory().total(); }
   /// Seconds that the host has waited for the loader so far, and of these before the first step; 0 without a loader.
   double wait_seconds() const { return loader_ ? loader_->wait_seconds() : 0; }
   double first_batch_seconds() const { return first_batch_seconds_; }

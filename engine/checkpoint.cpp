@@ -32,21 +32,23 @@ std::int64_t number(const std::string& text, const std::string& key, const std::
 }  // namespace
 
 void save_checkpoint(const std::string& path, kernels::Stream& stream, const Parameters& parameters,
-                     const Checkpoint& checkpoint) {
+                     const Checkpoint& checkpoint, Content content, const States& states) {
   struct Source {
+    const Parameters& table;
     std::string prefix;
     View flat;
     std::vector<std::byte> host;
   };
-  std::vector<Source> sources{{"", parameters.master(), {}}};
-  if (parameters.moment1().data) {
-    sources.push_back({"optimizer.moment1.", parameters.moment1(), {}});
-    sources.push_back({"optimizer.moment2.", parameters.moment2(), {}});
+  std::vector<Source> sources{{parameters, "", parameters.master(), {}}};
+  if (content == Content::training_state && parameters.moment1().data) {
+    sources.push_back({parameters, "optimizer.moment1.", parameters.moment1(), {}});
+    sources.push_back({parameters, "optimizer.moment2.", parameters.moment2(), {}});
   }
+  for (const Parameters* state : states) sources.push_back({*state, "", state->master(), {}});
   std::vector<TensorToWrite> tensors;
   for (Source& source : sources) {
     source.host = download(stream, source.flat);
-    for (const Segment& segment : parameters.segments()) {
+    for (const Segment& segment : source.table.segments()) {
       if (!source.prefix.empty() && segment.trainable == Trainable::no) continue;
       const std::size_t offset = static_cast<std::size_t>(segment.offset) * kernels::size_of(source.flat.dtype);
       tensors.push_back(
@@ -127,11 +129,13 @@ void check_checkpoint(const std::string& path, const Parameters& parameters, Con
   });
 }
 
-void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content) {
+void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content,
+                     const std::function<bool(const std::string&)>& wanted) {
   const SafetensorsFile file(path);
   verify(file);
   std::vector<std::byte> host;
   each_tensor(parameters, content, [&](const std::string& name, auto buffer, std::size_t i) {
+    if (wanted && !wanted(name)) return;
     const View flat = (parameters.*buffer)();
     const Shape& shape = parameters.segments()[i].shape;
     const TensorEntry& entry = file.at(name, flat.dtype, dims(shape));

@@ -3,6 +3,7 @@
 //     <key>                       weights (the masters: f32, or f64 in f64 training) under their official state-dict
 //     keys optimizer.moment1.<key>     AdamW's moments, of the same type, for trainable parameters
 //     optimizer.moment2.<key>
+//     <key of a state>            what has no gradient: batch-norm statistics, averages of weights (ema.<key>)
 //     metadata                    format "mae.cu", format_version, step, a checksum over the whole file (crc32, see
 //                                 engine/checksum.h), and what the caller adds (config.*, run.*)
 //
@@ -10,8 +11,10 @@
 // are written atomically: a reader sees the old checkpoint or the whole new one.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/parameters.h"
 
@@ -27,9 +30,13 @@ struct Checkpoint {
 
 enum class Content { weights, training_state };
 
+/// State without gradient beside the parameters: batch-norm statistics, an average of the weights.
+using States = std::vector<Parameters*>;
+
 /// Throws kernels::Error naming the file; the file that stood there before is then untouched.
 void save_checkpoint(const std::string& path, kernels::Stream& stream, const Parameters& parameters,
-                     const Checkpoint& checkpoint);
+                     const Checkpoint& checkpoint, Content content = Content::training_state,
+                     const States& states = {});
 
 /// Bytes of the file that save_checkpoint would write, a little rounded up.
 std::uint64_t checkpoint_bytes(const Parameters& parameters);
@@ -45,7 +52,8 @@ Checkpoint read_checkpoint(const std::string& path);
 /// moment. The parameters need no memory yet, so that a file cannot ask for that of a model which it does not hold.
 void check_checkpoint(const std::string& path, const Parameters& parameters, Content content);
 
-/// Verifies and checks the file, and reads values into reserved parameters.
-void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content);
+/// Verifies and checks the file, and reads values into reserved parameters. `wanted`: of which names alone; null: all.
+void load_checkpoint(const std::string& path, kernels::Stream& stream, Parameters& parameters, Content content,
+                     const std::function<bool(const std::string&)>& wanted = {});
 
 }  // namespace engine

@@ -1,7 +1,6 @@
 #include "mae/features.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "mae/input_slots.h"
 
@@ -9,24 +8,6 @@ namespace mae {
 namespace {
 
 constexpr std::int64_t images_at_once = 100;
-
-/// The masking that keeps every patch, in its place.
-struct NoMask {
-  NoMask(kernels::Stream& stream, std::int64_t batch, std::int64_t patches)
-      : table(stream.device(), static_cast<std::size_t>(batch * patches) * sizeof(std::int32_t)), L(patches) {
-    std::vector<std::int32_t> order(static_cast<std::size_t>(batch * patches));
-    for (std::size_t i = 0; i < order.size(); ++i)
-      order[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % patches);
-    stream.copy(table.data(), order.data(), order.size() * sizeof(std::int32_t));
-    stream.synchronize();
-  }
-  Masking masking(std::int64_t batch) const {
-    const Tensor order = engine::tensor_of(table.view(kernels::DType::i32, {batch, L}));
-    return {order, order};
-  }
-  engine::Buffer table;
-  std::int64_t L;
-};
 
 /// tokens (N, 1 + L, C) on the host -> N rows of C appended to `out`.
 template <class T>
@@ -54,8 +35,8 @@ Features encoder_features(kernels::Stream& stream, const Model& model, const Dat
   const std::int64_t L = config.patches(), most = std::min(images_at_once, data.size);
   const kernels::DType compute = model.parameters().dtype();
   Features features{.count = data.size, .width = config.dim, .values = {}, .labels = {}};
-  InputSlots inputs(stream, config, data.dtype, compute, most);
-  const NoMask everything(stream, most, L);
+  InputSlots inputs(stream, config, {.pixels = data.dtype, .compute = compute, .capacity = most});
+  const EveryPatch everything(stream, most, L);
   engine::Workspace workspace(stream, compute);
   workspace.include([&](Context& c) { model.forward_encoder(c, inputs.images(0, most), everything.masking(most), L); });
   workspace.reserve();

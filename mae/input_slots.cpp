@@ -16,27 +16,30 @@ engine::Buffer upload_table(kernels::Stream& stream, const std::vector<double>& 
   return buffer;
 }
 
-// Bytes of the pixels of `capacity` samples, rounded up to where the draws can stand.
-std::size_t pixel_bytes(const kernels::Shape& image, kernels::DType type, std::int64_t capacity) {
-  constexpr std::size_t block = 512;
-  const std::size_t bytes = static_cast<std::size_t>(capacity * image.count()) * kernels::size_of(type);
-  return (bytes + block - 1) / block * block;
-}
-
-constexpr std::size_t draw_bytes = 2 * sizeof(std::uint32_t);  // of a sample
-
 kernels::Shape image_of(const Config& c) { return {c.image_height, c.image_width, c.channels}; }
+
+constexpr ColumnShape draw_shape{kernels::DType::u32, 2};
+
+/// Where the parts of a slot begin, each on a bound of its own: the draws, every column, the end.
+std::vector<std::size_t> parts_of(const Config& config, const SlotOptions& o) {
+  constexpr std::size_t block = 512;
+  const auto rounded = [](std::size_t bytes) { return (bytes + block - 1) / block * block; };
+  const auto capacity = static_cast<std::size_t>(o.capacity);
+  std::vector<std::size_t> parts{
+      rounded(capacity * static_cast<std::size_t>(image_of(config).count()) * kernels::size_of(o.pixels))};
+  parts.push_back(parts.back() + rounded(capacity * draw_shape.bytes()));
+  for (const ColumnShape& column : o.columns) parts.push_back(parts.back() + rounded(capacity * column.bytes()));
+  return parts;
+}
 
 }  // namespace
 
-double input_bytes(const Config& config, kernels::DType pixels, kernels::DType compute, std::int64_t capacity,
-                   int slots) {
-  const double slot = static_cast<double>(pixel_bytes(image_of(config), pixels, capacity)) +
-                      static_cast<double>(static_cast<std::size_t>(capacity) * draw_bytes);
-  return slots * slot + 2.0 * config.channels * static_cast<double>(kernels::size_of(kernels::statistics_of(compute)));
+double input_bytes(const Config& config, const SlotOptions& o, int slots) {
+  return slots * static_cast<double>(parts_of(config, o).back()) +
+         2.0 * config.channels * static_cast<double>(kernels::size_of(kernels::statistics_of(o.compute)));
 }
 
-/// Pixels, then draws, in one block on the device and in one of the same layout on the host.
+/// Pixels, draws and columns in one block on the device and in one of the same layout on the host.
 struct InputSlots::Slot {
   Slot(const kernels::Device& device, std::size_t bytes)
       : memory(device, bytes), staging(engine::host_buffer(device, bytes)), filled(device), released(device) {}
@@ -45,26 +48,24 @@ struct InputSlots::Slot {
   kernels::Event filled, released;
 };
 
-InputSlots::InputSlots(kernels::Stream& stream, const Config& config, kernels::DType pixels, kernels::DType compute,
-                       std::int64_t capacity, int slots)
+InputSlots::InputSlots(kernels::Stream& stream, const Config& config, const SlotOptions& options, int slots)
     : stream_(stream),
       copies_(std::make_unique<kernels::Stream>(stream.device())),
       image_(image_of(config)),
-      pixel_type_(pixels),
-      table_type_(kernels::statistics_of(compute)),
-      capacity_(capacity),
-      draws_at_(pixel_bytes(image_, pixels, capacity)) {
+      pixel_type_(options.pixels),
+      table_type_(kernels::statistics_of(options.compute)),
+      capacity_(options.capacity),
+      columns_(options.columns),
+      parts_(parts_of(config, options)) {
   const PixelScaling scaling = pixel_scaling(config);
   scale_ = upload_table(stream, scaling.scale, table_type_);
   shift_ = upload_table(stream, scaling.shift, table_type_);
-  for (int i = 0; i < slots; ++i)
-    slots_.push_back(
-        std::make_unique<Slot>(stream.device(), draws_at_ + static_cast<std::size_t>(capacity) * draw_bytes));
+  for (int i = 0; i < slots; ++i) slots_.push_back(std::make_unique<Slot>(stream.device(), parts_.back()));
 }
 
 InputSlots::~InputSlots() = default;
 
-int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count) {
+int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count, const std::vector<Column>& columns) {
   const std::size_t sample = static_cast<std::size_t>(image_.count()) * kernels::size_of(pixel_type_),
                     at = static_cast<std::size_t>(first), some = static_cast<std::size_t>(count);
   const auto samples = static_cast<std::int64_t>(batch.draws.size() / 2);
@@ -76,13 +77,17 @@ int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count)
   const int number = advance();
   ++filled_;
   Slot& slot = *slots_[static_cast<std::size_t>(number)];
-  auto *host = static_cast<std::byte*>(slot.staging.data()), *device = static_cast<std::byte*>(slot.memory.data());
   slot.filled.synchronize();  // of its last turn: the staging memory is free again
-  std::memcpy(host, batch.pixels.data() + at * sample, some * sample);
-  std::memcpy(host + draws_at_, batch.draws.data() + at * 2, some * draw_bytes);
   copies_->wait(slot.released);
-  copies_->copy(device, host, some * sample);
-  copies_->copy(device + draws_at_, host + draws_at_, some * draw_bytes);
+  const auto send = [&](std::size_t part, const void* rows, std::size_t row_bytes) {
+    auto *host = static_cast<std::byte*>(slot.staging.data()) + part,
+         *device = static_cast<std::byte*>(slot.memory.data()) + part;
+    std::memcpy(host, static_cast<const std::byte*>(rows) + at * row_bytes, some * row_bytes);
+    copies_->copy(device, host, some * row_bytes);
+  };
+  send(0, batch.pixels.data(), sample);
+  send(parts_[0], batch.draws.data(), draw_shape.bytes());
+  for (std::size_t i = 0; i < columns.size(); ++i) send(parts_[1 + i], columns[i].data(), columns_[i].bytes());
   slot.filled.record(*copies_);
   stream_.wait(slot.filled);
   return number;
@@ -110,7 +115,17 @@ Images InputSlots::images(int slot, std::int64_t count) const {
 
 View InputSlots::draws(int slot, std::int64_t count) const {
   auto* memory = static_cast<std::byte*>(slots_[static_cast<std::size_t>(slot)]->memory.data());
-  return kernels::view_of(memory + draws_at_, kernels::DType::u32, {count, 2});
+  return kernels::view_of(memory + parts_[0], draw_shape.dtype, {count, draw_shape.width});
+}
+
+View InputSlots::column(int slot, std::size_t i, std::int64_t count) const {
+  auto* memory = static_cast<std::byte*>(slots_[static_cast<std::size_t>(slot)]->memory.data());
+  return kernels::view_of(memory + parts_[1 + i], columns_[i].dtype, {count, columns_[i].width});
+}
+
+double InputSlots::bytes() const {
+  return static_cast<double>(slots_.size() * parts_.back()) +
+         2.0 * static_cast<double>(image_[2]) * static_cast<double>(kernels::size_of(table_type_));
 }
 
 }  // namespace mae

@@ -7,39 +7,36 @@ namespace mae {
 using engine::Parameter;
 using kernels::Shape;
 
-Model::Model(const Config& config, kernels::DType dtype, const Execution& execution)
-    : config_(config), execution_(execution), parameters_(dtype) {
+namespace {
+
+/// The sin-cos tables are constants.
+engine::Trainable trained_positions(const Config& c) {
+  return c.positions == Positions::learned ? engine::Trainable::yes : engine::Trainable::no;
+}
+
+Config checked(const Config& config) {
   validate(config);
-  declare_encoder();
+  return config;
+}
+
+}  // namespace
+
+Model::Model(const Config& config, kernels::DType dtype, const Execution& execution)
+    : config_(checked(config)),
+      execution_(execution),
+      parameters_(dtype),
+      encoder_(parameters_, config, execution, trained_positions(config)),
+      norm_(add_layernorm(parameters_, "norm", config.dim, config.ln_eps)) {
+  for (engine::Block& block : encoder_.blocks) block.norm_follows = true;
   declare_decoder();
   set_decay();
 }
 
-void Model::declare_encoder() {
-  const Config& c = config_;
-  const bool learned = c.positions == Positions::learned;
-  const auto trainable = learned ? engine::Trainable::yes : engine::Trainable::no;
-  cls_token_ = parameters_.add("cls_token", {1, 1, c.dim});
-  pos_embed_ = parameters_.add("pos_embed", {1, c.patches() + (learned ? 0 : 1), c.dim}, trainable);
-  patch_embed_ = {.weight = parameters_.add("patch_embed.proj.weight", {c.dim, c.channels, c.patch, c.patch}),
-                  .bias = parameters_.add("patch_embed.proj.bias", {c.dim})};
-  const engine::BlockShape shape{.dim = c.dim,
-                                 .hidden = static_cast<std::int64_t>(c.mlp_ratio * c.dim),
-                                 .heads = c.heads,
-                                 .qkv_bias = c.qkv_bias,
-                                 .eps = c.ln_eps};
-  for (int i = 0; i < c.depth; ++i)
-    blocks_.push_back(add_block(parameters_, "blocks." + std::to_string(i), shape, execution_.fusion()));
-  for (engine::Block& block : blocks_) block.norm_follows = true;
-  norm_ = add_layernorm(parameters_, "norm", c.dim, c.ln_eps);
-}
-
 void Model::declare_decoder() {
   const Config& c = config_;
-  const auto trainable = c.positions == Positions::learned ? engine::Trainable::yes : engine::Trainable::no;
   if (c.decoder_embed) decoder_embed_ = add_linear(parameters_, "decoder_embed", c.dim, c.decoder_dim);
   mask_token_ = parameters_.add("mask_token", {1, 1, c.decoder_dim});
-  decoder_pos_embed_ = parameters_.add("decoder_pos_embed", {1, c.patches() + 1, c.decoder_dim}, trainable);
+  decoder_pos_embed_ = parameters_.add("decoder_pos_embed", {1, c.patches() + 1, c.decoder_dim}, trained_positions(c));
   const engine::BlockShape shape{.dim = c.decoder_dim,
                                  .hidden = static_cast<std::int64_t>(c.mlp_ratio * c.decoder_dim),
                                  .heads = c.decoder_heads,
@@ -74,23 +71,15 @@ Masking Model::random_masking(Context& c, const View& draws, std::uint32_t seed)
   return mask_ranks(c, draws, config_.patches(), seed);
 }
 
-Tensor Model::embedded_patches(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const {
-  const auto patches = [&](const View& ids) {  // in the order of the embedding's weight
-    return patchify(c, images.pixels, images.scale, images.shift, config_.patch,
-                    kernels::PatchOrder::channel_row_column, ids);
-  };
-  if (execution_.embed_kept) return patch_embed_(c, patches(masking.kept(keep)));
-  return token_gather(c, patch_embed_(c, patches({})), masking, keep);
-}
-
 Tensor Model::forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const {
   const engine::RangeScope range(c.profile, "encoder");
-  Tensor x = token_embed(c, embedded_patches(c, images, masking, keep), cls_token_, pos_embed_, masking);
+  Tensor x = encoder_.embed(c, images, masking, keep);
   Parameter bias{};  // the last one that was added to x
-  for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    const engine::RangeScope block(c.profile, "blocks." + std::to_string(i));
-    x = blocks_[i](c, x, bias);
-    bias = blocks_[i].last_bias();
+  for (std::size_t i = 0; i < encoder_.blocks.size(); ++i) {
+    const engine::RangeScope scope(c.profile, "blocks." + std::to_string(i));
+    const engine::Block& block = encoder_.blocks[i];
+    x = block(c, x, bias);
+    bias = block.last_bias();
   }
   return norm_(c, x, bias);
 }
@@ -159,18 +148,6 @@ Tensor Model::forward(Context& c, const Images& images, const View& draws, std::
   const Tensor latent = forward_encoder(c, images, masking, config_.keep());
   const Tensor pred = execution_.masked_head ? forward_masked(c, latent, masking) : forward_decoder(c, latent, masking);
   return forward_loss(c, images, pred, masking, slot, global_batch);
-}
-
-PixelScaling pixel_scaling(const Config& config) {
-  PixelScaling s;
-  const auto of = [](const std::vector<double>& v, int channel) {
-    return v.size() == 1 ? v[0] : v[static_cast<std::size_t>(channel)];
-  };
-  for (int channel = 0; channel < config.channels; ++channel) {
-    s.scale.push_back(1 / (of(config.value_range, channel) * of(config.std, channel)));
-    s.shift.push_back(-of(config.mean, channel) / of(config.std, channel));
-  }
-  return s;
 }
 
 }  // namespace mae

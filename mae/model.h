@@ -8,24 +8,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/layers.h"
 #include "engine/step.h"
-#include "mae/config.h"
-#include "mae/execution.h"
+#include "mae/encoder.h"
 
 namespace mae {
-
-using engine::Context;
-using engine::Masking;
-using engine::Tensor;
-using kernels::View;
-
-/// What a micro-batch of images brings.
-struct Images {
-  View pixels;  // (B, height, width, channels)   u8, u16, f32 or f64
-  View scale;   // (channels)                     kernels::Patchify: 1 / (range std), -mean / std
-  View shift;   // (channels)
-};
 
 class Model {
  public:
@@ -61,25 +47,19 @@ class Model {
                  std::int64_t global_batch) const;
 
  private:
-  void declare_encoder();
   void declare_decoder();
   void set_decay();
-  Tensor embedded_patches(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const;
   Tensor decoder_blocks(Context& c, const Tensor& embedded, const Masking& masking, bool masked_only) const;
 
   Config config_;
   Execution execution_;
   engine::Parameters parameters_;
-  engine::Parameter cls_token_, pos_embed_, mask_token_, decoder_pos_embed_;
-  engine::Linear patch_embed_, decoder_embed_, decoder_pred_;
-  std::vector<engine::Block> blocks_, decoder_blocks_;
-  engine::LayerNorm norm_, decoder_norm_;
+  Encoder encoder_;
+  engine::LayerNorm norm_;
+  engine::Parameter mask_token_, decoder_pos_embed_;
+  engine::Linear decoder_embed_, decoder_pred_;
+  std::vector<engine::Block> decoder_blocks_;
+  engine::LayerNorm decoder_norm_;
 };
-
-/// scale and shift of kernels::Patchify for the config's mean, std and value range, one pair a channel.
-struct PixelScaling {
-  std::vector<double> scale, shift;
-};
-PixelScaling pixel_scaling(const Config& config);
 
 }  // namespace mae

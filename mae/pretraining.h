@@ -1,98 +1,36 @@
-// Pretraining: a model, its recipe and its train step, fed with global batches.
-//
-// `batch` is the global batch of one optimizer step on every machine; `micro_batch` is what the device holds at once,
-// and accumulation is derived. Masks, order and updates depend on the global batch alone.
+// Pretraining: the Masked Autoencoder trained to predict what is masked.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
-#include <vector>
+#include <string>
 
-#include "engine/checkpoint.h"
-#include "engine/schedule.h"
-#include "mae/input_slots.h"
+#include "mae/model.h"
+#include "mae/training.h"
 
 namespace mae {
 
-/// Defaults are the official recipe (notes: blr 1.5e-4, not the 1e-3 of the official flag's default).
-struct Recipe {
-  std::int64_t batch = 4096;
-  std::int64_t micro_batch = 0;  // 0: the whole batch
-  double blr = 1.5e-4;           // lr = blr batch / 256
-  double min_lr = 0;
-  double epochs = 800, warmup_epochs = 40;
-  engine::AdamWOptions adamw{};
-  std::uint32_t seed = 0;
-
-  double lr() const { return blr * static_cast<double>(batch) / 256; }
-  std::int64_t micro() const { return micro_batch > 0 ? micro_batch : batch; }
-};
-
-/// Throws kernels::Error naming the flag that cannot be.
-void validate(const Recipe& recipe);
-
-/// From now on rows choose what they had chosen when the checkpoint was written (kernels/core/choices.h). Before a
-/// Pretraining is made, this spares it the timing.
-void adopt_choices(const engine::Checkpoint& checkpoint);
-
 class Pretraining {
  public:
-  /// Plans, allocates and draws initial values. `pixels`: dtype of the data set; `steps_per_epoch`: of the loader.
-  Pretraining(kernels::Stream& stream, const Config& config, const Recipe& recipe, kernels::DType compute,
-              kernels::DType pixels, std::int64_t steps_per_epoch, engine::Replay replay = engine::Replay::yes,
+  /// Plans, allocates and draws initial values.
+  Pretraining(kernels::Stream& stream, const Config& config, const TrainingOptions& options,
               const Execution& execution = {});
 
-  /// One optimizer step on a global batch.
-  engine::StepResult step(const Batch& batch);
-  /// The same in two: queues a step, and waits for the oldest one that was queued. At most two may be under way; behind
-  /// one that is not finite, the next changes nothing.
-  void start(const Batch& batch);
-  /// start() on images that earlier batches left in the input slots, of which each was filled by a whole micro-batch:
-  /// nothing is copied to the device. To measure what the copies cost.
-  void start_on_resident();
-  engine::StepResult finish();
-  std::int64_t under_way() const { return step_.under_way(); }
-  /// One step, launch by launch, while `profile` listens.
-  engine::StepResult step(const Batch& batch, engine::Profile& profile);
+  Training& training() { return training_; }
+  Model& model() { return model_; }
 
-  /// Forward and backward of a part of a global batch, without the update: gradients of the parts add up to the
-  /// batch's.
-  void accumulate(const Batch& part, bool first);
-  /// Why a step on this batch is not finite: the batch is run again, from the untouched state, and the first op whose
-  /// output or gradient is not finite is named. For after a step that was not finite; drops what is under way behind
-  /// it, and changes nothing.
-  std::string first_not_finite(const Batch& batch);
-  /// Goes on to the next step without an update: the batch is left out.
-  void skip() { step_.set_step(done() + 1); }
   /// Mean loss over a batch of any size, without a tape.
   double evaluate(const Batch& batch);
-
-  std::int64_t done() const { return step_.step(); }
-  std::int64_t total() const { return schedule_.steps(); }
-  const engine::WarmupCosine& schedule() const { return schedule_; }
-  const Recipe& recipe() const { return recipe_; }
-  Model& model() { return model_; }
-  engine::MemoryPlan memory() const;
 
   void save(const std::string& path, const engine::Text& run) const;
   /// Weights, moments, step, and what rows chose by timing. Throws kernels::Error when the file's model is another one.
   void load(const std::string& path);
 
  private:
-  void queue(const Batch& part, engine::PartOfBatch position);
-  /// start(part of a micro-batch, slot) for each micro-batch.
-  void run(const Batch& part, engine::PartOfBatch position, const std::function<void(engine::PartOfBatch, int)>& start);
+  void forward(Context& c, const MicroBatch& m, const engine::LossSlot& loss) const;
 
   kernels::Stream& stream_;
-  Recipe recipe_;
-  engine::WarmupCosine schedule_;
   Model model_;
-  kernels::DType pixels_;
-  InputSlots inputs_;
-  std::int64_t micro_count_ = 0, share_ = 0;  // samples in the slot; samples that the loss is a mean over
-  engine::Workspace workspace_;
-  engine::TrainStep step_;
+  Training training_;
   engine::Buffer evaluation_loss_;
 };
 

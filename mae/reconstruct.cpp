@@ -41,13 +41,14 @@ Patches run(kernels::Stream& stream, const Model& model, const Batch& batch, ker
   const Config& config = model.config();
   const auto N = static_cast<std::int64_t>(batch.draws.size() / 2);
   const kernels::DType compute = model.parameters().dtype();
-  InputSlots inputs(stream, config, pixels, compute, N);
+  InputSlots inputs(stream, config, {.pixels = pixels, .compute = compute, .capacity = N});
   const int slot = inputs.fill(batch, 0, N);
   Patches out{.L = config.patches(), .values = config.patch_values(), .target = {}, .predicted = {}, .rank = {}};
   engine::Workspace workspace(stream, compute);
   const auto work = [&](Context& c) {
     const Masking masking = model.random_masking(c, inputs.draws(slot, N), seed);
-    const Tensor pred = model.forward_decoder(c, model.forward_encoder(c, inputs.images(slot, N), masking, keep), masking);
+    const Tensor pred =
+        model.forward_decoder(c, model.forward_encoder(c, inputs.images(slot, N), masking, keep), masking);
     const Tensor target = model.patches_to_predict(c, inputs.images(slot, N));
     if (c.stream.dry()) return;
     out.rank = download<std::int32_t>(stream, masking.rank.view);

@@ -29,21 +29,26 @@ Losses train(apps::LookAhead look_ahead, engine::Replay replay, std::int64_t pau
   recipe.micro_batch = 16;
   kernels::Stream stream(kernels::devices().front());
   mae::Loader loader(data, loader_options(config, recipe));
-  mae::Pretraining pretraining(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch(), replay);
-  apps::StepQueue queue(loader, pretraining, look_ahead);
+  mae::Pretraining pretraining(stream, config,
+                               {.recipe = recipe,
+                                .compute = DType::f32,
+                                .pixels = data.dtype,
+                                .steps_per_epoch = loader.steps_per_epoch(),
+                                .replay = replay});
+  apps::StepQueue queue(loader, pretraining.training(), look_ahead);
   Losses losses;
   for (std::int64_t step = 0; step < 8; ++step) {
     queue.prepare(step);
     const apps::FinishedStep finished = queue.run(step, [&] { return step + 1 < 8 && step + 1 != pause; });
     if (step + 1 == pause) CHECK(!queue.ahead());
     if (!finished.result.finite) {
-      CHECK_THAT(pretraining.first_not_finite(finished.batch), ContainsSubstring("linear in encoder"));
-      pretraining.skip();
+      CHECK_THAT(pretraining.training().first_not_finite(finished.batch), ContainsSubstring("linear in encoder"));
+      pretraining.training().skip();
     }
     losses.finite.push_back(finished.result.finite);
     if (finished.result.finite) losses.all.push_back(finished.result.loss);
   }
-  losses.done = pretraining.done();
+  losses.done = pretraining.training().done();
   return losses;
 }
 
@@ -82,11 +87,13 @@ TEST_CASE("images that cannot be had are said when their step comes, with nothin
   options.workers = 0;
   mae::Loader loader(data, options);
   kernels::Stream stream(kernels::devices().front());
-  mae::Pretraining pretraining(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch());
-  apps::StepQueue queue(loader, pretraining, apps::LookAhead::yes);
+  mae::Pretraining pretraining(
+      stream, config,
+      {.recipe = recipe, .compute = DType::f32, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
+  apps::StepQueue queue(loader, pretraining.training(), apps::LookAhead::yes);
   queue.prepare(0);
   CHECK(queue.run(0, [] { return true; }).result.finite);
   CHECK_THROWS_WITH(queue.prepare(1), ContainsSubstring("gone"));
   CHECK(!queue.ahead());
-  CHECK(pretraining.done() == 1);
+  CHECK(pretraining.training().done() == 1);
 }

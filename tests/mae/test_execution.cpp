@@ -144,10 +144,15 @@ TEST_CASE("in bf16 a few steps with all switches on are close to those of the of
   const auto losses = [&](const mae::Execution& execution) {
     kernels::Stream stream(kernels::devices().front());
     mae::Loader loader(data, loader_options(config, recipe));
-    mae::Pretraining pretraining(stream, config, recipe, DType::bf16, data.dtype, loader.steps_per_epoch(),
-                                 engine::Replay::yes, execution);
+    mae::Pretraining pretraining(stream, config,
+                                 {.recipe = recipe,
+                                  .compute = DType::bf16,
+                                  .pixels = data.dtype,
+                                  .steps_per_epoch = loader.steps_per_epoch(),
+                                  .replay = engine::Replay::yes},
+                                 execution);
     std::vector<double> all;
-    for (int s = 0; s < 6; ++s) all.push_back(pretraining.step(loader.get(s)).loss);
+    for (int s = 0; s < 6; ++s) all.push_back(pretraining.training().step(loader.get(s)).loss);
     return all;
   };
   CHECK(distance(losses({}), losses(mae::plain_execution())) <= 1e-2);

@@ -85,14 +85,19 @@ struct Trainer {
   Trainer(const Trial& t, const std::string& device, DType compute, engine::Replay replay = engine::Replay::yes)
       : stream(kernels::find_device(device)),
         loader(t.data, loader_options(t.config, t.recipe)),
-        pretraining(stream, t.config, t.recipe, compute, DType::u8, loader.steps_per_epoch(), replay) {}
+        pretraining(stream, t.config,
+                    {.recipe = t.recipe,
+                     .compute = compute,
+                     .pixels = DType::u8,
+                     .steps_per_epoch = loader.steps_per_epoch(),
+                     .replay = replay}) {}
 
-  double step() { return pretraining.step(loader.get(pretraining.done())).loss; }
+  double step() { return pretraining.training().step(loader.get(pretraining.training().done())).loss; }
 
   /// Of one batch at the state of a checkpoint, segment by segment.
   std::vector<std::vector<double>> gradients(const std::string& checkpoint) {
     pretraining.load(checkpoint);
-    pretraining.accumulate(loader.get(pretraining.done()), true);
+    pretraining.training().accumulate(loader.get(pretraining.training().done()), true);
     const engine::Parameters& p = pretraining.model().parameters();
     std::vector<float> flat(static_cast<std::size_t>(p.flat_size()));
     stream.copy(flat.data(), p.gradient().data, flat.size() * sizeof(float));
@@ -167,7 +172,7 @@ TEST_CASE("gradients on the device from the CPU's checkpoints are the CPU's") {
     Trainer cpu(t, "cpu", DType::f32);
     std::vector<std::string> files;
     for (const int step : t.checkpoints) {
-      while (cpu.pretraining.done() < step) cpu.step();
+      while (cpu.pretraining.training().done() < step) cpu.step();
       cpu.pretraining.save(files.emplace_back(folder.file("step" + std::to_string(step))), {});
     }
     double worst = 0, least_cosine = 1, least_to_bf16 = 1;
@@ -201,12 +206,12 @@ TEST_CASE("captured steps, and steps queued ahead, have the bits of eager ones")
         trial.recipe = recipe;
         Trainer eager(trial, t.device, compute, engine::Replay::no), replayed(trial, t.device, compute),
             ahead(trial, t.device, compute);
-        ahead.pretraining.start(ahead.loader.get(0));
+        ahead.pretraining.training().start(ahead.loader.get(0));
         for (int s = 0; s < 6; ++s) {
-          if (s < 5) ahead.pretraining.start(ahead.loader.get(s + 1));  // while step s is under way
+          if (s < 5) ahead.pretraining.training().start(ahead.loader.get(s + 1));  // while step s is under way
           const double loss = eager.step();
           CHECK(loss == replayed.step());
-          CHECK(loss == ahead.pretraining.finish().loss);
+          CHECK(loss == ahead.pretraining.training().finish().loss);
         }
       }
     }
@@ -230,17 +235,17 @@ TEST_CASE("on the device a run is saved, resumed and evaluated, and what is queu
     Trainer diverging(wild, t.device, DType::bf16);
     bool finite = true;
     for (int s = 0; s < 8 && finite; s += 2) {
-      diverging.pretraining.start(diverging.loader.get(s));
-      diverging.pretraining.start(diverging.loader.get(s + 1));
-      finite = diverging.pretraining.finish().finite;
-      const bool next = diverging.pretraining.finish().finite;
+      diverging.pretraining.training().start(diverging.loader.get(s));
+      diverging.pretraining.training().start(diverging.loader.get(s + 1));
+      finite = diverging.pretraining.training().finish().finite;
+      const bool next = diverging.pretraining.training().finish().finite;
       CHECK((finite || !next));  // a bad step stops the one that is queued behind it
       finite = finite && next;
     }
     CHECK(!finite);
-    const std::int64_t done = diverging.pretraining.done();
-    CHECK(!diverging.pretraining.first_not_finite(diverging.loader.get(done)).empty());
-    CHECK(diverging.pretraining.done() == done);
+    const std::int64_t done = diverging.pretraining.training().done();
+    CHECK(!diverging.pretraining.training().first_not_finite(diverging.loader.get(done)).empty());
+    CHECK(diverging.pretraining.training().done() == done);
   }
 }
 
@@ -257,7 +262,7 @@ TEST_CASE("ViT-B, L and H take steps of 64 images on a GPU") {
     const mae::Batch batch = trainer.loader.get(0);
     for (int s = 0; s < 5; ++s) {  // two eager ones, two captures (one a slot), a replay
       const auto start = std::chrono::steady_clock::now();
-      const double loss = trainer.pretraining.step(batch).loss;
+      const double loss = trainer.pretraining.training().step(batch).loss;
       seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       INFO(name << " step " << s << ": loss " << loss);
       CHECK((loss > 0.5 && loss < 2));  // a normalised target has variance 1

@@ -23,9 +23,11 @@ Trained train(const mae::Config& config, const mae::Recipe& recipe, const mae::D
               DType compute = DType::f32) {
   kernels::Stream stream(kernels::devices().front());
   mae::Loader loader(data, loader_options(config, recipe));
-  mae::Pretraining pretraining(stream, config, recipe, compute, data.dtype, loader.steps_per_epoch());
+  mae::Pretraining pretraining(
+      stream, config,
+      {.recipe = recipe, .compute = compute, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
   Trained result;
-  for (int s = 0; s < steps; ++s) result.losses.push_back(pretraining.step(loader.get(s)).loss);
+  for (int s = 0; s < steps; ++s) result.losses.push_back(pretraining.training().step(loader.get(s)).loss);
   result.weights = bits(pretraining.model().parameters().master());
   return result;
 }
@@ -97,7 +99,9 @@ TEST_CASE("a validation loss is the mean over its images, however they are cut")
   const auto loss_of = [&](std::int64_t micro_batch, const mae::Batch& batch) {
     mae::Recipe recipe = tiny_recipe(48, 4);
     recipe.micro_batch = micro_batch;
-    return mae::Pretraining(stream, config, recipe, DType::f64, DType::u8, 2).evaluate(batch);
+    return mae::Pretraining(stream, config,
+                            {.recipe = recipe, .compute = DType::f64, .pixels = DType::u8, .steps_per_epoch = 2})
+        .evaluate(batch);
   };
   const double whole = loss_of(48, all);
   double each = 0;
@@ -139,9 +143,11 @@ TEST_CASE("one batch on 1, 2 and 4 simulated ranks: the same samples and masks, 
       options.count = recipe.batch / ranks;
       options.first = rank * options.count;
       mae::Loader loader(data, options);
-      mae::Pretraining pretraining(stream, config, recipe, DType::f64, data.dtype, loader.steps_per_epoch());
+      mae::Pretraining pretraining(
+          stream, config,
+          {.recipe = recipe, .compute = DType::f64, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
       const mae::Batch part = loader.get(5);
-      pretraining.accumulate(part, true);
+      pretraining.training().accumulate(part, true);
       const std::vector<double> gradient = Session::values(pretraining.model().parameters().gradient());
       sum.resize(gradient.size());
       for (std::size_t i = 0; i < gradient.size(); ++i) sum[i] += gradient[i];
@@ -172,15 +178,21 @@ TEST_CASE("a step on resident images is one on those that were copied before") {
     recipe.micro_batch = micro;
     kernels::Stream stream(kernels::devices().front());
     mae::Loader loader(data, loader_options(config, recipe));
-    mae::Pretraining copied(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch()),
-        resident(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch());
-    CHECK_THROWS_WITH(resident.start_on_resident(), ContainsSubstring("no images lie there yet"));
+    mae::Pretraining copied(
+        stream, config,
+        {.recipe = recipe, .compute = DType::f32, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()}),
+        resident(stream, config,
+                 {.recipe = recipe,
+                  .compute = DType::f32,
+                  .pixels = data.dtype,
+                  .steps_per_epoch = loader.steps_per_epoch()});
+    CHECK_THROWS_WITH(resident.training().start_on_resident(), ContainsSubstring("no images lie there yet"));
     const std::int64_t filling = micro / 8;  // steps that fill both slots
     for (std::int64_t s = 0; s < 3 * filling; ++s) {
-      const double loss = copied.step(loader.get(s % filling)).loss;
-      if (s < filling) resident.start(loader.get(s));
-      else resident.start_on_resident();
-      CHECK(resident.finish().loss == loss);
+      const double loss = copied.training().step(loader.get(s % filling)).loss;
+      if (s < filling) resident.training().start(loader.get(s));
+      else resident.training().start_on_resident();
+      CHECK(resident.training().finish().loss == loss);
     }
   }
 }
@@ -197,10 +209,13 @@ TEST_CASE("a resumed run has the bits of an uninterrupted one") {
     std::vector<double> losses;
     for (const int begin : {0, 5}) {  // 5 steps, then a new process's objects, then the other 7
       kernels::Stream stream(kernels::devices().front());
-      mae::Pretraining pretraining(stream, config, recipe, compute, data.dtype, loader.steps_per_epoch());
+      mae::Pretraining pretraining(
+          stream, config,
+          {.recipe = recipe, .compute = compute, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
       if (begin > 0) pretraining.load(path);
-      CHECK(pretraining.done() == begin);
-      for (int s = begin; s < (begin == 0 ? 5 : 12); ++s) losses.push_back(pretraining.step(loader.get(s)).loss);
+      CHECK(pretraining.training().done() == begin);
+      for (int s = begin; s < (begin == 0 ? 5 : 12); ++s)
+        losses.push_back(pretraining.training().step(loader.get(s)).loss);
       if (begin == 0) pretraining.save(path, {});
       if (begin > 0) CHECK(bits(pretraining.model().parameters().master()) == whole.weights);
     }
@@ -213,7 +228,8 @@ TEST_CASE("a checkpoint keeps what rows chose by timing") {
   const TestFolder folder;
   const std::string path = folder.file("checkpoint.safetensors");
   kernels::Stream stream(kernels::devices().front());
-  mae::Pretraining pretraining(stream, config, tiny_recipe(32, 4), DType::f32, DType::u8, 3);
+  mae::Pretraining pretraining(
+      stream, config, {.recipe = tiny_recipe(32, 4), .compute = DType::f32, .pixels = DType::u8, .steps_per_epoch = 3});
   kernels::keep_choice("test: shape", "7 8");
   pretraining.save(path, {});
   kernels::adopt_choices({{"test: shape", "9"}});  // as another start may have chosen
@@ -227,10 +243,13 @@ TEST_CASE("a checkpoint of another model is refused") {
   const TestFolder folder;
   const std::string path = folder.file("checkpoint.safetensors");
   kernels::Stream stream(kernels::devices().front());
-  mae::Pretraining(stream, config, tiny_recipe(32, 4), DType::f32, data.dtype, 3).save(path, {});
+  mae::Pretraining(stream, config,
+                   {.recipe = tiny_recipe(32, 4), .compute = DType::f32, .pixels = data.dtype, .steps_per_epoch = 3})
+      .save(path, {});
   mae::Config other = config;
   other.mask_ratio = 0.5;
-  mae::Pretraining second(stream, other, tiny_recipe(32, 4), DType::f32, data.dtype, 3);
+  mae::Pretraining second(
+      stream, other, {.recipe = tiny_recipe(32, 4), .compute = DType::f32, .pixels = data.dtype, .steps_per_epoch = 3});
   CHECK_THROWS_WITH(second.load(path), ContainsSubstring("not the one configured"));
   CHECK(mae::load_model(stream, path, DType::f32)->config().mask_ratio == config.mask_ratio);
 }
@@ -242,15 +261,17 @@ TEST_CASE("a step whose loss is not finite changes nothing") {
   kernels::Stream stream(kernels::devices().front());
   const mae::Recipe recipe = tiny_recipe(32, 4);
   mae::Loader loader(data, loader_options(config, recipe));
-  mae::Pretraining pretraining(stream, config, recipe, DType::f32, data.dtype, loader.steps_per_epoch());
-  pretraining.step(loader.get(0));
+  mae::Pretraining pretraining(
+      stream, config,
+      {.recipe = recipe, .compute = DType::f32, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
+  pretraining.training().step(loader.get(0));
   const auto before = bits(pretraining.model().parameters().master());
   mae::Batch bad = loader.get(1);
   float infinite = INFINITY;
   std::memcpy(bad.pixels.data(), &infinite, sizeof infinite);
-  CHECK(!pretraining.step(bad).finite);
+  CHECK(!pretraining.training().step(bad).finite);
   CHECK(bits(pretraining.model().parameters().master()) == before);
-  CHECK(pretraining.done() == 1);
+  CHECK(pretraining.training().done() == 1);
 }
 
 TEST_CASE("a step passes the capture lint, and a program that breaks it is stopped") {
@@ -260,7 +281,7 @@ TEST_CASE("a step passes the capture lint, and a program that breaks it is stopp
     if (!kernels::with_simt && device == std::string("simt")) continue;
     kernels::Stream stream(kernels::find_device(device));
     model.initialize(stream, 0, engine::Purpose::training);
-    mae::InputSlots inputs(stream, config, DType::u8, DType::f32, 2);
+    mae::InputSlots inputs(stream, config, {.capacity = 2});
     engine::Workspace workspace(stream, DType::f32);
     bool reads_the_host = false;
     const auto program = [&](Context& c, const engine::LossSlot& loss, int slot) {

@@ -27,11 +27,16 @@ Trained train(const kernels::Device& device, const mae::Recipe& recipe, DType co
   const mae::Config config = small_config();
   const mae::Dataset data = made_up_data(64, config, DType::u8);
   mae::Loader loader(data, loader_options(config, recipe));
-  mae::Pretraining pretraining(stream, config, recipe, compute, data.dtype, loader.steps_per_epoch(),
-                               engine::Replay::yes, execution);
+  mae::Pretraining pretraining(stream, config,
+                               {.recipe = recipe,
+                                .compute = compute,
+                                .pixels = data.dtype,
+                                .steps_per_epoch = loader.steps_per_epoch(),
+                                .replay = engine::Replay::yes},
+                               execution);
   Trained trained;
   for (int s = 0; s < steps; ++s) {
-    const engine::StepResult result = pretraining.step(loader.get(s));
+    const engine::StepResult result = pretraining.training().step(loader.get(s));
     trained.losses.push_back(result.loss);
     trained.norms.push_back(result.gradient_norm);
   }

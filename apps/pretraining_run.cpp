@@ -1,0 +1,88 @@
+#include "apps/pretraining_run.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "apps/cli.h"
+#include "apps/learning_picture.h"
+#include "apps/model_options.h"
+#include "mae/model_file.h"
+#include "mae/reconstruct.h"
+
+namespace apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Some images of a data set, evenly spread, as one batch.
+mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::Config& config) {
+  mae::Batch batch;
+  std::vector<mae::Damaged> damaged;
+  count = std::min(count, data.size);
+  for (std::int64_t n = 0; n < count; ++n) {
+    const std::int64_t i = n * data.size / count;
+    mae::append(batch, mae::read_or_next(data, i, damaged).image, config.image_height, config.image_width,
+                static_cast<std::uint32_t>(i));
+  }
+  for (const mae::Damaged& d : damaged) warn(unreadable(d));
+  return batch;
+}
+
+std::string description(const mae::Config& c) {
+  return fmt::format("image {} x {} x {}, patch {}, encoder {} x {}, decoder {} x {}", c.image_height, c.image_width,
+                     c.channels, c.patch, c.dim, c.depth, c.decoder_dim, c.decoder_depth);
+}
+
+}  // namespace
+
+RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, const mae::Dataset& training,
+                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
+                       const StopRequest& stop) {
+  mae::Loader loader(training, {.seed = o.recipe.seed,
+                                .batch = o.recipe.batch,
+                                .height = o.config.image_height,
+                                .width = o.config.image_width,
+                                .augment = o.augment ? mae::Augment::crop_flip : mae::Augment::none,
+                                .range = o.crop,
+                                .workers = o.loading.workers,
+                                .max_damaged = o.loading.max_damaged});
+  mae::Pretraining pretraining(stream, o.config,
+                               {.recipe = o.recipe,
+                                .compute = o.compute,
+                                .pixels = training.dtype,
+                                .steps_per_epoch = loader.steps_per_epoch(),
+                                .replay = o.replay},
+                               o.execution);
+  const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
+  LearningPicture learning(pictures, o.recipe.epochs);
+  const mae::Dataset& shown = validation.size > 0 ? validation : training;
+  mae::Batch pictured, validated;
+  if (o.pictures > 0) pictured = fixed_batch(shown, o.pictures, o.config);
+  if (validation.size > 0) validated = fixed_batch(validation, o.validation_images, o.config);
+
+  Job job{.training = pretraining.training(),
+          .loader = loader,
+          .description = description(o.config),
+          .at_start = engine::Json::object({{"execution", execution_json(o.execution)}}),
+          .fingerprint = training.fingerprint,
+          .save = [&](const std::string& path, const engine::Text& run) { pretraining.save(path, run); },
+          .load = [&](const std::string& path) { pretraining.load(path); }};
+  if (validation.size > 0) {
+    job.evaluate = [&](const Position&, engine::Json& line) {
+      const double loss = pretraining.evaluate(validated);
+      line.add("validation_loss", loss);
+      return fmt::format(", validation loss {:.4f} on {} images", loss, validated.draws.size() / 2);
+    };
+  }
+  job.draw = [&](const Position& at, const RunRecord& record) {
+    write_loss_picture((fs::path(pictures) / "loss.png").string(), record.log_path(), record.events_path());
+    if (o.pictures == 0) return;
+    const mae::Reconstruction r = mae::reconstruct(stream, pretraining.model(), pictured, shown.dtype, o.recipe.seed);
+    learning.add(r, at.done, at.epoch, o.bands);
+  };
+  return run_training(stream, o.run, job, from, stop);
+}
+
+}  // namespace apps

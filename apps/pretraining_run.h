@@ -1,0 +1,40 @@
+// The run of `mae pretrain`: a training run whose job is a Masked Autoencoder. Its pictures are learning.png, loss.png
+// and what they are drawn from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "apps/training_run.h"
+#include "mae/pretraining.h"
+
+namespace apps {
+
+struct PretrainingOptions {
+  RunOptions run;
+  mae::Config config;
+  mae::Recipe recipe;
+  kernels::DType compute = kernels::DType::f32;
+  mae::CropRange crop{};
+  bool augment = true;  // random resized crop and flip; false: none
+  LoadingOptions loading;
+  std::int64_t pictures = 8;  // validation images in learning.png; 0: no pictures
+  std::vector<int> bands{0};  // channels, from 0, that pictures show: one or three
+  std::int64_t validation_images = 1000;
+  engine::Replay replay = engine::Replay::yes;
+  mae::Execution execution;
+};
+
+/// Refuses options that no run can have, and data that does not suit them, before anything is written.
+void check_options(const PretrainingOptions& options, const mae::Dataset& training, const mae::Dataset& validation);
+
+/// As check_run_folder.
+std::optional<engine::FoundCheckpoint> check_run_folder(const PretrainingOptions& options, std::uint64_t fingerprint);
+
+/// validation.size 0: pictures are of training images, and there is no validation loss.
+RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& options, const mae::Dataset& training,
+                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
+                       const StopRequest& stop);
+
+}  // namespace apps

@@ -1,0 +1,62 @@
+// Classifiers in files: what mae/classifier.h declares of checkpoints.
+#include "engine/json.h"
+#include "kernels/core/check.h"
+#include "mae/classifier.h"
+#include "mae/model_file.h"
+
+namespace mae {
+namespace {
+
+constexpr const char *classes_key = "classifier.classes", *pooling_key = "classifier.pooling",
+                     *head_key = "classifier.head", *task_key = "classifier.task";
+
+/// One of two names.
+bool is_first(const engine::Checkpoint& checkpoint, const std::string& path, const char* key, const char* first,
+              const char* second) {
+  const auto found = checkpoint.metadata.find(key);
+  if (found != checkpoint.metadata.end() && found->second == first) return true;
+  if (found != checkpoint.metadata.end() && found->second == second) return false;
+  throw kernels::Error(std::string("the metadata key ") + key + " must be \"" + first + "\" or \"" + second + "\"",
+                       path);
+}
+
+}  // namespace
+
+engine::Text classifier_metadata(const ClassifierConfig& c) {
+  engine::Text metadata = config_metadata(c.encoder);
+  metadata[classes_key] = to_text(engine::Json(c.classes));
+  metadata[pooling_key] = c.pooling == Pooling::mean ? "mean" : "cls";
+  metadata[head_key] = c.head == Head::linear ? "linear" : "probe";
+  metadata[task_key] = c.task == Task::single ? "single" : "multi";
+  return metadata;
+}
+
+bool is_classifier(const engine::Checkpoint& checkpoint) { return checkpoint.metadata.contains(classes_key); }
+
+ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, const std::string& path) {
+  if (!is_classifier(checkpoint))
+    throw kernels::Error("this checkpoint has no classifier, only an encoder", path,
+                         "`mae finetune --checkpoint` on it first, or `mae probe` and `mae knn`");
+  ClassifierConfig c{.encoder = config_of(checkpoint, path), .classes = {}};
+  for (const engine::Json& name : engine::parse_json(checkpoint.metadata.at(classes_key), path).as_array())
+    c.classes.push_back(name.as_string());
+  c.pooling = is_first(checkpoint, path, pooling_key, "mean", "cls") ? Pooling::mean : Pooling::cls;
+  c.head = is_first(checkpoint, path, head_key, "linear", "probe") ? Head::linear : Head::probe;
+  c.task = is_first(checkpoint, path, task_key, "single", "multi") ? Task::single : Task::multi;
+  return c;
+}
+
+void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
+  load_checkpoint(path, stream, classifier.parameters(), engine::Content::weights,
+                  [](const std::string& name) { return !name.starts_with("head.") && !name.starts_with("fc_norm."); });
+}
+
+std::unique_ptr<Classifier> load_classifier(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
+  auto classifier = std::make_unique<Classifier>(classifier_config_of(engine::read_checkpoint(path), path), compute);
+  engine::check_checkpoint(path, classifier->parameters(), engine::Content::weights);
+  classifier->parameters().reserve(stream, engine::Purpose::inference);
+  load_checkpoint(path, stream, classifier->parameters(), engine::Content::weights);
+  return classifier;
+}
+
+}  // namespace mae
