@@ -7,6 +7,7 @@
 #include "engine/parameters.h"
 #include "engine/tape.h"
 #include "kernels/loss.h"
+#include "kernels/pool.h"
 #include "kernels/tokens.h"
 
 namespace engine {
@@ -30,7 +31,7 @@ Tensor layernorm(Context& c, const Tensor& x, const Parameter& gamma, const Para
 /// `qkv_bias` (3 C), or null: the bias of qkv, whose gradient is then made here.
 Tensor attention(Context& c, const Tensor& qkv, int heads, const Parameter& qkv_bias = {});
 
-/// An MLP: y = gelu(x w1^T + b1) w2^T + b2 + residual; keeps x, the first product, and its GELU where that is stored.
+/// An MLP: y = gelu(x w1^T + b1) w2^T + b2 (+ residual); keeps x, the first product, and its GELU where that is stored.
 struct Mlp {
   Parameter w1, b1, w2, b2;
 };
@@ -45,6 +46,13 @@ Tensor mlp(Context& c, const Tensor& x, const Mlp& layers, const Tensor& residua
 
 /// Exact GELU; keeps x.
 Tensor gelu(Context& c, const Tensor& x);
+
+/// x + scale * branch where keep (B, 1) is 1, x where it is 0 (kernels/drop_path.h); x, branch (B, T, C). Keeps nothing
+/// but the view: `keep` must stand until backward. The gradient of x is dy itself: it is handed on, not copied.
+Tensor drop_path(Context& c, const Tensor& x, const Tensor& branch, const View& keep, double scale);
+
+/// Tokens x (B, 1 + L, C) -> (B, C): the mean of the patch tokens, or the class token. Keeps nothing.
+Tensor token_pool(Context& c, const Tensor& x, kernels::Pooling pooling);
 
 /// Image patches as tokens (B, L, P P C), normalised: kernels/tokens.h. With ids (B, K) those patches alone. No
 /// gradient.
@@ -124,5 +132,22 @@ struct PixelTargets {
 };
 Tensor pixel_loss(Context& c, const Tensor& pred, const PixelTargets& targets, const Masking& masking, const View& loss,
                   const MseOptions& options);
+
+/// kernels/cross_entropy.h: adds factor times the loss of these samples to `loss` (1), or overwrites it. The end of a
+/// tape, as above; keeps the gradient of the logits, which is made with the loss.
+struct ClassTargets {
+  View labels;          // (B, 2)   i32; -1 in column 0: no label
+  View lambda;          // (B)      f64, the share of the first label
+  View class_weight{};  // (K)      f64, or null
+  double smoothing = 0;
+};
+Tensor cross_entropy(Context& c, const Tensor& logits, const ClassTargets& targets, const View& loss, double factor,
+                     kernels::Write mode);
+struct BinaryTargets {
+  View targets;   // (B, K)   i32: 1, 0, or -1 for missing
+  View weight{};  // (K)      f64, or null
+};
+Tensor binary_cross_entropy(Context& c, const Tensor& logits, const BinaryTargets& targets, const View& loss,
+                            double factor, kernels::Write mode);
 
 }  // namespace engine

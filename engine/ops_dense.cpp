@@ -1,6 +1,7 @@
 #include "engine/ops_common.h"
 
 #include "kernels/activation.h"
+#include "kernels/drop_path.h"
 #include "kernels/layernorm.h"
 
 namespace engine {
@@ -88,6 +89,25 @@ Tensor gelu(Context& c, const Tensor& x) {
     launch(back.stream, kernels::GeluBackward{.dy = dy.view, .x = x.view, .dx = dx.view});
     give_gradient(back, x, {dx.view, dx.storage});
   });
+  return y;
+}
+
+Tensor drop_path(Context& c, const Tensor& x, const Tensor& branch, const View& keep, double scale) {
+  const OpScope scope(c.profile, "drop_path");
+  Tensor y = c.like(x);
+  launch(c.stream,
+         kernels::DropPathForward{.x = x.view, .branch = branch.view, .keep = keep, .out = y.view, .scale = scale});
+  if (!c.tape) return y;
+  c.tape->record(c, "drop_path", y, {},
+                 [x = gradient_only(x), branch = gradient_only(branch), keep, scale](Context& back, Gradient& dy) {
+                   if (tracked(branch)) {
+                     const Tensor dbranch = back.like(branch);
+                     launch(back.stream, kernels::DropPathBackward{
+                                             .dout = dy.view, .keep = keep, .dbranch = dbranch.view, .scale = scale});
+                     give_gradient(back, branch, {dbranch.view, dbranch.storage});
+                   }
+                   give_gradient(back, x, std::move(dy));
+                 });
   return y;
 }
 

@@ -10,7 +10,7 @@ Tensor mlp(Context& c, const Tensor& x, const Mlp& m, const Tensor& residual, co
   read(c, {m.w1, m.b1, m.w2, m.b2});
   const View w1 = weight_matrix(m.w1), w2 = weight_matrix(m.w2);
   const Shape hidden = with_columns(x.shape(), w1.shape[0]);
-  Tensor h = c.tensor(hidden), y = c.like(residual), pre;
+  Tensor h = c.tensor(hidden), y = c.tensor(with_columns(x.shape(), w2.shape[0])), pre;
   if (c.tape) pre = c.tensor(hidden);
   launch(c.stream, kernels::MatMul{.a = x.view,
                                    .b = w1,
@@ -56,7 +56,7 @@ Tensor mlp(Context& c, const Tensor& x, const Mlp& m, const Tensor& residual, co
                      launch(back.stream,
                             kernels::MatMul{.a = dpre.view, .b = weight_matrix(m.w1), .out = dx.view, .mode = dx.mode});
                    }
-                   give_gradient(back, residual, std::move(dy));
+                   if (residual) give_gradient(back, residual, std::move(dy));
                  });
   return y;
 }

@@ -133,4 +133,17 @@ Tensor token_scatter(Context& c, const Tensor& x, const Parameter& mask_token, c
   return out;
 }
 
+Tensor token_pool(Context& c, const Tensor& x, kernels::Pooling pooling) {
+  const OpScope scope(c.profile, "token_pool");
+  Tensor out = c.tensor({x.shape()[0], x.shape()[2]});
+  launch(c.stream, kernels::TokenPoolForward{.x = x.view, .out = out.view, .pooling = pooling});
+  if (!c.tape || !tracked(x)) return out;
+  c.tape->record(c, "token_pool", out, {}, [x = gradient_only(x), pooling](Context& back, Gradient& dy) {
+    const GradientTarget dx = gradient_target(back, x);
+    launch(back.stream,
+           kernels::TokenPoolBackward{.dout = dy.view, .dx = dx.view, .dx_mode = dx.mode, .pooling = pooling});
+  });
+  return out;
+}
+
 }  // namespace engine

@@ -4,12 +4,15 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/augment.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/drop_path.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
 #include "kernels/loss.h"
 #include "kernels/masking.h"
 #include "kernels/matmul.h"
 #include "kernels/optimizer.h"
+#include "kernels/pool.h"
 #include "kernels/reduce.h"
 #include "kernels/token_merge.h"
 #include "kernels/tokens.h"
@@ -26,6 +29,10 @@ using AllKernels = KernelList<  //
     AttentionForward,           //
     AttentionBackward,          //
     CropResize,                 //
+    SoftmaxCrossEntropy,        //
+    SigmoidCrossEntropy,        //
+    DropPathForward,            //
+    DropPathBackward,           //
     Fill,                       //
     Cast,                       //
     Accumulate,                 //
@@ -40,6 +47,8 @@ using AllKernels = KernelList<  //
     AdamW,                      //
     StepGuard,                  //
     StepAdvance,                //
+    TokenPoolForward,           //
+    TokenPoolBackward,          //
     ColumnSum,                  //
     SquaredNorm,                //
     TokenMergeForward,          //

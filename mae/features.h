@@ -3,16 +3,14 @@
 
 #include <cstdint>
 
+#include "kernels/pool.h"
 #include "mae/dataset.h"
 #include "mae/model.h"
 #include "mae/probe.h"
 
 namespace mae {
 
-enum class Pooling {
-  mean,
-  cls
-};  // mean over the patch tokens, or the class token; both after the encoder's final norm
+using kernels::Pooling;  // both after the encoder's final norm
 
 /// (samples, dim) f32. Images are taken in order, resized and centre-cropped where their size differs from the model's.
 /// progress(done) is called now and then.
