@@ -214,7 +214,9 @@ def check_drop_path(params, images):
     assert torch.equal(classify(c, params, images, all_but_last)[0], expected)
     start, full, scaled = (classify(*x)[0] for x in ((plain, params, images, none), (plain, params, images, mlp),
                                                      (c, params, images, mlp)))
-    assert (scaled - start - (full - start) / (1 - 0.4)).abs().max() < 1e-14
+    assert (scaled - start - (full - start) / (1 - 0.4)).abs().max() < 1e-14 and (full - start).norm() > 0.1
+    silent = {**params, **{k: torch.zeros_like(p) for k, p in params.items() if k.startswith("blocks.2.mlp.fc2")}}
+    assert torch.equal(classify(c, silent, images, mlp)[0], start)
     keep = make_keep(c, 100_000).double()
     mean = (keep / (1 - torch.tensor(c.rates).repeat_interleave(2))).mean(0)
     assert (keep[:, :2] == 1).all() and (mean - 1).abs().max() < 0.02, mean
