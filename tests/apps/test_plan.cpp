@@ -1,8 +1,12 @@
 #include <chrono>
+#include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/model_options.h"
 #include "apps/step_plan.h"
 #include "tests/support/catch.h"
 
@@ -58,6 +62,31 @@ TEST_CASE("plan reads the config of a run, whose other keys are not its own") {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   CHECK(apps::run(static_cast<int>(argv.size()), argv.data()) == apps::done);
+}
+
+TEST_CASE("every config of apps/configs is a model, of the published size where there is one") {
+  std::map<std::string, std::int64_t> published{{"vit_base.toml", 111'907'840},
+                                                {"vit_large.toml", 329'541'888},
+                                                {"vit_huge.toml", 657'074'508},
+                                                {"cifar10.toml", 7'212'684}};
+  for (const auto& file : std::filesystem::directory_iterator(MAE_SOURCE_DIR "/apps/configs")) {
+    INFO(file.path());
+    mae::Config config;
+    std::int64_t batch = 0, micro_batch = 0;
+    apps::OptionTable options("test", "", "");
+    apps::add_model_options(options, config);
+    options.add("batch", batch, "");
+    options.add("micro_batch", micro_batch, "");
+    options.pass_over(apps::pretrain_keys());
+    const std::string path = file.path().string();
+    const char* words[] = {"test", "--config", path.c_str()};
+    REQUIRE(options.parse(3, words));
+    const StepPlan plan = planned(config, batch, micro_batch > 0 ? micro_batch : batch, DType::bf16);
+    const auto expected = published.extract(file.path().filename().string());
+    if (expected) CHECK(plan.parameters == expected.mapped());
+    CHECK(plan.memory.total() < 70e9);  // of one GPU with 80 GB
+  }
+  CHECK(published.empty());
 }
 
 TEST_CASE("memory by kind follows precision and micro-batch") {

@@ -39,7 +39,7 @@ def save(name, tensors, metadata):
 
 def config_metadata(c):
     fields = {key: str(value).lower() if isinstance(value, bool) else value for key, value in asdict(c).items()}
-    return {**fields, "patches": c.patches, "keep": c.keep}
+    return {**fields, "patches": c.patches}
 
 
 def make_rank(batch, patches):
@@ -57,13 +57,13 @@ def write_model(name, c, batch, seed, training=True):
     latent, pred, loss = forward(c, leaves, images, rank)
     loss.backward()
     grads = {key: p.grad for key, p in leaves.items() if p.requires_grad}
-    check_gradient(c, params, grads, images, rank)
+    check_gradient(lambda p: forward(c, p, images, rank)[2], params, grads)
 
     tensors = {"images": images, "rank": rank.int(), "mask": (rank >= c.keep).int(), "latent": latent, "pred": pred}
     tensors["loss"] = loss.reshape(1)
     tensors.update({"param." + key: p for key, p in params.items()})
     tensors.update({"grad." + key: g for key, g in grads.items()})
-    metadata = {**config_metadata(c), "batch": batch}
+    metadata = {**config_metadata(c), "keep": c.keep, "batch": batch}
     if training:
         losses, snapshot = train(c, params, images, rank)
         assert losses[0] == losses[1] == loss.item() and all(b < a for a, b in zip(losses[1:], losses[2:])), losses
@@ -165,12 +165,12 @@ def check_counts():
         print(f"{name}: {total:,} parameters, {trainable:,} trained, {len(count)} keys")
 
 
-def check_gradient(c, params, grads, images, rank):
+def check_gradient(loss, params, grads):
     """One random unit direction a tensor, four-point differences. A key bias has no influence: its gradient is 0."""
     h, worst = 3e-4, 0.0
     for key, grad in grads.items():
         direction = F.normalize(torch.randn_like(grad).flatten(), dim=0).reshape(grad.shape)
-        at = lambda s: forward(c, {**params, key: params[key] + s * h * direction}, images, rank)[2].item()
+        at = lambda s: loss({**params, key: params[key] + s * h * direction}).item()
         numeric = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
         worst = max(worst, abs(numeric - (grad * direction).sum().item()) / max(abs(numeric), 1e-2))
         assert grad.norm() > 1e-4, f"{key}: a gradient of {grad.norm()} tests nothing"

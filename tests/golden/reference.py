@@ -1,4 +1,5 @@
-"""The MAE of the paper in PyTorch, any floating type: what make_golden.py runs in float64. See README.md."""
+"""The MAE of the paper in PyTorch, any floating type: what make_golden.py runs in float64, and the pieces that
+classifier_reference.py shares. See README.md."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +11,20 @@ PEAK_LR, WARMUP, STEPS, SNAPSHOT = 1e-2, 4, 10, 3
 BETAS, ADAM_EPS, WEIGHT_DECAY = (0.9, 0.95), 1e-8, 0.05
 
 
+class Patches:
+    """What follows from the sizes of image and patch."""
+
+    @property
+    def grid(self):
+        return self.image_height // self.patch, self.image_width // self.patch
+
+    @property
+    def patches(self):
+        return self.grid[0] * self.grid[1]
+
+
 @dataclass(frozen=True)
-class Config:
+class Config(Patches):
     """The official structure by default; the last seven fields are what the small-scale CIFAR-10 recipe changes."""
 
     image_height: int
@@ -35,14 +48,6 @@ class Config:
     decay: str = "official"  # not on 1-D tensors and biases; or "all"
 
     @property
-    def grid(self):
-        return self.image_height // self.patch, self.image_width // self.patch
-
-    @property
-    def patches(self):
-        return self.grid[0] * self.grid[1]
-
-    @property
     def pixels(self):
         return self.patch * self.patch * self.channels
 
@@ -51,35 +56,36 @@ class Config:
         return int(self.patches * (1 - self.mask_ratio))
 
 
+def add_affine(s, name, *weight, bias=True):
+    s[name + ".weight"] = weight
+    if bias:
+        s[name + ".bias"] = weight[:1]
+
+
+def add_blocks(s, prefix, depth, d, qkv_bias):
+    for i in range(depth):
+        add_affine(s, f"{prefix}.{i}.norm1", d)
+        add_affine(s, f"{prefix}.{i}.attn.qkv", 3 * d, d, bias=qkv_bias)
+        add_affine(s, f"{prefix}.{i}.attn.proj", d, d)
+        add_affine(s, f"{prefix}.{i}.norm2", d)
+        add_affine(s, f"{prefix}.{i}.mlp.fc1", 4 * d, d)
+        add_affine(s, f"{prefix}.{i}.mlp.fc2", d, 4 * d)
+
+
 def shapes(c):
     """Official key -> shape of every tensor of the state dict, frozen position tables included."""
     s = {"cls_token": (1, 1, c.dim), "mask_token": (1, 1, c.decoder_dim)}
     s["pos_embed"] = (1, c.patches + (c.positions == "sincos"), c.dim)
     s["decoder_pos_embed"] = (1, c.patches + 1, c.decoder_dim)
-
-    def affine(name, *weight, bias=True):
-        s[name + ".weight"] = weight
-        if bias:
-            s[name + ".bias"] = weight[:1]
-
-    def blocks(prefix, depth, d):
-        for i in range(depth):
-            affine(f"{prefix}.{i}.norm1", d)
-            affine(f"{prefix}.{i}.attn.qkv", 3 * d, d, bias=c.qkv_bias)
-            affine(f"{prefix}.{i}.attn.proj", d, d)
-            affine(f"{prefix}.{i}.norm2", d)
-            affine(f"{prefix}.{i}.mlp.fc1", 4 * d, d)
-            affine(f"{prefix}.{i}.mlp.fc2", d, 4 * d)
-
-    affine("patch_embed.proj", c.dim, c.channels, c.patch, c.patch)
-    blocks("blocks", c.depth, c.dim)
-    affine("norm", c.dim)
+    add_affine(s, "patch_embed.proj", c.dim, c.channels, c.patch, c.patch)
+    add_blocks(s, "blocks", c.depth, c.dim, c.qkv_bias)
+    add_affine(s, "norm", c.dim)
     if c.decoder_embed:
-        affine("decoder_embed", c.decoder_dim, c.dim)
-    blocks("decoder_blocks", c.decoder_depth, c.decoder_dim)
+        add_affine(s, "decoder_embed", c.decoder_dim, c.dim)
+    add_blocks(s, "decoder_blocks", c.decoder_depth, c.decoder_dim, c.qkv_bias)
     if c.decoder_norm:
-        affine("decoder_norm", c.decoder_dim)
-    affine("decoder_pred", c.pixels, c.decoder_dim)
+        add_affine(s, "decoder_norm", c.decoder_dim)
+    add_affine(s, "decoder_pred", c.pixels, c.decoder_dim)
     return s
 
 
@@ -102,20 +108,20 @@ def normal(*shape, scale=1.0):
     return scale * torch.randn(*shape, dtype=torch.float64)
 
 
-def make_params(c):
+def make_param(c, key, shape):
     """Random everywhere (norms, biases and tokens too), so that no gradient path is zero by symmetry."""
-    params = {}
-    for key, shape in shapes(c).items():
-        if frozen(c, key):
-            params[key] = sincos(shape[-1], *c.grid)[None]
-        elif "norm" in key:
-            params[key] = normal(*shape, scale=0.1) + key.endswith(".weight")
-        elif key.endswith(".weight"):
-            fan_in = math.prod(shape[1:])
-            params[key] = normal(*shape, scale=(2 if ".qkv." in key else 1) / math.sqrt(fan_in))
-        else:
-            params[key] = normal(*shape, scale=0.5 if key.endswith(("token", "pos_embed")) else 0.1)
-    return params
+    if c.positions == "sincos" and key.endswith("pos_embed"):
+        return sincos(shape[-1], *c.grid)[None]
+    if "norm" in key:
+        return normal(*shape, scale=0.1) + key.endswith(".weight")
+    if key.endswith(".weight"):
+        fan_in = math.prod(shape[1:])
+        return normal(*shape, scale=(2 if ".qkv." in key else 1) / math.sqrt(fan_in))
+    return normal(*shape, scale=0.5 if key.endswith(("token", "pos_embed")) else 0.1)
+
+
+def make_params(c):
+    return {key: make_param(c, key, shape) for key, shape in shapes(c).items()}
 
 
 def layer_norm(c, params, name, x):
@@ -133,15 +139,16 @@ def attention(qkv):
     return (scores.softmax(-1) @ v).transpose(1, 2), scores.logsumexp(-1)
 
 
-def transformer(c, params, prefix, depth, heads, x):
+def transformer(c, params, prefix, depth, heads, x, branch=lambda x, column: x):
+    """`branch` changes what a residual branch adds: column 2i is the attention of block i, 2i + 1 its MLP."""
     batch, tokens, dim = x.shape
     for i in range(depth):
         b = f"{prefix}.{i}"
         qkv = linear(params, b + ".attn.qkv", layer_norm(c, params, b + ".norm1", x))
         out, _ = attention(qkv.reshape(batch, tokens, 3, heads, dim // heads))
-        x = x + linear(params, b + ".attn.proj", out.reshape(batch, tokens, dim))
+        x = x + branch(linear(params, b + ".attn.proj", out.reshape(batch, tokens, dim)), 2 * i)
         hidden = F.gelu(linear(params, b + ".mlp.fc1", layer_norm(c, params, b + ".norm2", x)))
-        x = x + linear(params, b + ".mlp.fc2", hidden)
+        x = x + branch(linear(params, b + ".mlp.fc2", hidden), 2 * i + 1)
     return x
 
 
@@ -157,15 +164,21 @@ def gather_rows(x, index):
     return torch.gather(x, 1, index[:, :, None].expand(-1, -1, x.shape[-1]))
 
 
-def encode(c, params, images, rank):
-    """The cls token and the kept patches, in the shuffled order: (B, 1 + keep, dim)."""
+def embed(c, params, images):
+    """The cls token (1, 1, dim) and all patches (B, L, dim), with their positions."""
     name = "patch_embed.proj"
     x = F.conv2d(images.permute(0, 3, 1, 2), params[name + ".weight"], params[name + ".bias"], c.patch)
     x = x.flatten(2).transpose(1, 2) + params["pos_embed"][:, -c.patches :]
-    kept = gather_rows(x, torch.argsort(rank, 1)[:, : c.keep])
     cls = params["cls_token"]
     if c.positions == "sincos":
         cls = cls + params["pos_embed"][:, :1]
+    return cls, x
+
+
+def encode(c, params, images, rank):
+    """The cls token and the kept patches, in the shuffled order: (B, 1 + keep, dim)."""
+    cls, x = embed(c, params, images)
+    kept = gather_rows(x, torch.argsort(rank, 1)[:, : c.keep])
     x = torch.cat([cls.expand(images.shape[0], -1, -1), kept], 1)
     return layer_norm(c, params, "norm", transformer(c, params, "blocks", c.depth, c.heads, x))
 

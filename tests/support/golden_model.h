@@ -6,7 +6,8 @@
 
 namespace test {
 
-inline mae::Config config_of(const Golden& g) {
+/// What every model file says: image and encoder. A classifier's file says no more.
+inline mae::Config encoder_config_of(const Golden& g) {
   mae::Config c;
   c.image_height = g.integer("image_height");
   c.image_width = g.integer("image_width");
@@ -18,14 +19,19 @@ inline mae::Config config_of(const Golden& g) {
   c.dim = g.integer("dim");
   c.depth = g.integer("depth");
   c.heads = g.integer("heads");
+  c.qkv_bias = g.meta("qkv_bias") == "true";
+  c.ln_eps = g.number("ln_eps");
+  c.positions = g.meta("positions") == "learned" ? mae::Positions::learned : mae::Positions::sincos;
+  return c;
+}
+
+inline mae::Config config_of(const Golden& g) {
+  mae::Config c = encoder_config_of(g);
   c.decoder_dim = g.integer("decoder_dim");
   c.decoder_depth = g.integer("decoder_depth");
   c.decoder_heads = g.integer("decoder_heads");
   c.mask_ratio = g.number("mask_ratio");
   c.norm_pix = g.meta("norm_pix") == "true";
-  c.qkv_bias = g.meta("qkv_bias") == "true";
-  c.ln_eps = g.number("ln_eps");
-  c.positions = g.meta("positions") == "learned" ? mae::Positions::learned : mae::Positions::sincos;
   c.decoder_embed = g.meta("decoder_embed") == "true";
   c.decoder_norm = g.meta("decoder_norm") == "true";
   c.patch_order = g.meta("patch_order") == "channel,row,column" ? kernels::PatchOrder::channel_row_column
