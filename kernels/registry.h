@@ -4,11 +4,15 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/augment.h"
+#include "kernels/batchnorm.h"
 #include "kernels/elementwise.h"
 #include "kernels/layernorm.h"
 #include "kernels/loss.h"
 #include "kernels/masking.h"
 #include "kernels/matmul.h"
+#include "kernels/mix_images.h"
+#include "kernels/momentum.h"
+#include "kernels/moving_average.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
 #include "kernels/token_merge.h"
@@ -26,6 +30,8 @@ using AllKernels = KernelList<  //
     AttentionForward,           //
     AttentionBackward,          //
     CropResize,                 //
+    BatchNormForward,           //
+    BatchNormBackward,          //
     Fill,                       //
     Cast,                       //
     Accumulate,                 //
@@ -37,6 +43,9 @@ using AllKernels = KernelList<  //
     PixelLoss,                  //
     MaskRanks,                  //
     MatMul,                     //
+    MixImages,                  //
+    Momentum,                   //
+    MovingAverage,              //
     AdamW,                      //
     StepGuard,                  //
     StepAdvance,                //
