@@ -4,6 +4,7 @@
 #include "kernels/activation.h"
 #include "kernels/attention.h"
 #include "kernels/augment.h"
+#include "kernels/batchnorm.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/drop_path.h"
 #include "kernels/elementwise.h"
@@ -11,6 +12,9 @@
 #include "kernels/loss.h"
 #include "kernels/masking.h"
 #include "kernels/matmul.h"
+#include "kernels/mix_images.h"
+#include "kernels/momentum.h"
+#include "kernels/moving_average.h"
 #include "kernels/optimizer.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
@@ -29,6 +33,8 @@ using AllKernels = KernelList<  //
     AttentionForward,           //
     AttentionBackward,          //
     CropResize,                 //
+    BatchNormForward,           //
+    BatchNormBackward,          //
     SoftmaxCrossEntropy,        //
     SigmoidCrossEntropy,        //
     DropPathForward,            //
@@ -44,6 +50,9 @@ using AllKernels = KernelList<  //
     PixelLoss,                  //
     MaskRanks,                  //
     MatMul,                     //
+    MixImages,                  //
+    Momentum,                   //
+    MovingAverage,              //
     AdamW,                      //
     StepGuard,                  //
     StepAdvance,                //

@@ -5,7 +5,7 @@
 
 #include "kernels/adamw_factors.h"
 #include "kernels/cpu/convert.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/segments.h"
 #include "kernels/cpu/simd.h"
 
 namespace kernels::cpu {
@@ -64,8 +64,6 @@ void adamw_reference(Stream&, const AdamW& a, void*) {
 
 // ---- fast: f32, in blocks of the flat buffers that stay in the nearest caches ------------------------------------
 
-constexpr std::int64_t elements_a_block = 4096;
-
 MAE_VECTOR void update_run(const Factors<float>& factors, const float* gradient, float* master, float* moment1,
                            float* moment2, std::int64_t count) {
   const Factors<float> f = factors;
@@ -83,20 +81,11 @@ MAE_VECTOR void update_run(const Factors<float>& factors, const float* gradient,
 
 void adamw_fast(Stream&, const AdamW& a, void*) {
   if (a.finite.as<std::int32_t>()[0] == 0) return;
-  const std::int64_t N = a.gradient.cols(), S = a.lr_scale.cols();
-  const std::uint32_t* bounds = a.bounds.as<std::uint32_t>();
-  parallel_for((N + elements_a_block - 1) / elements_a_block, [&](std::int64_t b) {
-    const std::int64_t block_begin = b * elements_a_block, block_end = std::min(N, block_begin + elements_a_block);
-    std::int64_t s = std::upper_bound(bounds, bounds + S + 1, block_begin) - bounds - 1;  // the block's first segment
-    for (; s < S && bounds[s] < block_end; ++s) {
-      const std::int64_t begin = std::max<std::int64_t>(block_begin, bounds[s]);
-      const std::int64_t count = std::min<std::int64_t>(block_end, bounds[s + 1]) - begin;
-      if (count <= 0 || frozen(a, s)) continue;
-      float* master = a.master.as<float>() + begin;
-      update_run(factors_of<float>(a, s), a.gradient.as<float>() + begin, master, a.moment1.as<float>() + begin,
-                 a.moment2.as<float>() + begin, count);
-      if (a.compute) convert_run(master, a.compute.as<bf16>() + begin, count);
-    }
+  for_each_run(a, [&](std::int64_t s, std::int64_t begin, std::int64_t count) {
+    float* master = a.master.as<float>() + begin;
+    update_run(factors_of<float>(a, s), a.gradient.as<float>() + begin, master, a.moment1.as<float>() + begin,
+               a.moment2.as<float>() + begin, count);
+    if (a.compute) convert_run(master, a.compute.as<bf16>() + begin, count);
   });
 }
 

@@ -7,7 +7,7 @@
 //           training, the compute copy: 28 or 30 a parameter, the least possible.
 // guard, advance   one thread: a handful of scalars.
 #include "kernels/adamw_factors.h"
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/segments.cuh"
 #include "kernels/optimizer.h"
 
 namespace kernels::MAE_GPU {
@@ -48,16 +48,6 @@ struct UpdatePointers {
   int S;
   long long N;
 };
-
-/// The segment that element i lies in: the last one that starts at or before it.
-__device__ int segment_of(const unsigned* bounds, int S, long long i) {
-  int low = 0, high = S;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    (bounds[middle] <= i ? low : high) = middle;
-  }
-  return low;
-}
 
 __global__ void __launch_bounds__(threads) update_kernel(UpdatePointers a) {
   const long long i = static_cast<long long>(blockIdx.x) * threads + threadIdx.x;
