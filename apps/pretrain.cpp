@@ -67,10 +67,10 @@ void add_options(OptionTable& t, PretrainCommand& o) {
   t.add("warmup_epochs", r.warmup_epochs, "epochs of linear warm-up from 0");
   t.add("blr", r.blr, "base learning rate: lr = blr x batch / 256");
   t.add("min_lr", r.min_lr, "learning rate at the end of the half cosine");
-  t.add("weight_decay", r.adamw.weight_decay, "AdamW; not on biases and 1-D tensors unless --decay all");
-  t.add("beta1", r.adamw.beta1, "AdamW");
-  t.add("beta2", r.adamw.beta2, "AdamW");
-  t.add("clip_grad", r.adamw.max_norm, "largest global gradient norm; 0: never clipped");
+  t.add("weight_decay", r.optimizer.weight_decay, "AdamW; not on biases and 1-D tensors unless --decay all");
+  t.add("beta1", r.optimizer.beta1, "AdamW");
+  t.add("beta2", r.optimizer.beta2, "AdamW");
+  t.add("clip_grad", r.optimizer.max_norm, "largest global gradient norm; 0: never clipped");
   t.add("seed", r.seed, "of initial values, order, crops and masks");
   t.add("dtype", o.dtype, "of the computation").one_of({"f32", "bf16", "f64"});
   t.group("Run");

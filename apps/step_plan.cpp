@@ -22,7 +22,7 @@ kernels::View shaped(DType type, const Shape& shape) { return kernels::view_of(n
 /// State of an update that takes no memory.
 engine::UpdateState dry_update(const engine::Parameters& parameters) {
   const DType type = parameters.master_dtype();
-  const auto segments = static_cast<std::int64_t>(parameters.segments().size());
+  const std::int64_t segments = parameters.trained_range().segments;
   return {.loss = shaped(type, {1}),
           .squared_norm = shaped(type, {1}),
           .clip = shaped(type, {1}),
@@ -32,7 +32,8 @@ engine::UpdateState dry_update(const engine::Parameters& parameters) {
           .schedule = shaped(DType::f64, {1, 3}),
           .bounds = shaped(DType::u32, {segments + 1}),
           .lr_scale = shaped(DType::f64, {segments}),
-          .weight_decay = shaped(DType::f64, {segments})};
+          .weight_decay = shaped(DType::f64, {segments}),
+          .trust = shaped(DType::f64, {segments})};
 }
 
 /// One micro-batch and the update on a dry context, op by op.

@@ -1,5 +1,8 @@
 #include "engine/parameters.h"
 
+#include <utility>
+
+#include "kernels/core/check.h"
 #include "kernels/elementwise.h"
 
 namespace engine {
@@ -50,6 +53,20 @@ std::int64_t Parameters::trainable_count() const {
   return n;
 }
 
+TrainedRange Parameters::trained_range() const {
+  int first = -1, last = -1;
+  for (int i = 0; i < static_cast<int>(segments_.size()); ++i) {
+    if (segments_[static_cast<std::size_t>(i)].trainable == Trainable::no) continue;
+    if (first < 0) first = i;
+    last = i;
+  }
+  if (first < 0) throw kernels::Error("nothing of the model is trained", "parameters");
+  const auto behind = static_cast<std::size_t>(last) + 1;
+  const std::int64_t begin = segments_[static_cast<std::size_t>(first)].offset,
+                     end = behind < segments_.size() ? segments_[behind].offset : size_;
+  return {.first = first, .segments = last - first + 1, .offset = begin, .elements = end - begin};
+}
+
 View Parameters::part(const View& flat, int segment, const Shape& shape) const {
   const std::int64_t bytes =
       segments_[static_cast<std::size_t>(segment)].offset * static_cast<std::int64_t>(kernels::size_of(flat.dtype));
@@ -58,6 +75,13 @@ View Parameters::part(const View& flat, int segment, const Shape& shape) const {
 
 void Parameters::refresh_compute(kernels::Stream& stream) {
   if (dtype_ == DType::bf16) launch(stream, kernels::Cast{.x = master(), .out = compute()});
+}
+
+void Parameters::swap_values(kernels::Stream& stream, Parameters& other) {
+  if (other.size_ != size_ || other.master_dtype() != master_dtype())
+    throw kernels::Error("these parameters have another layout", "swap of values");
+  std::swap(master_, other.master_);
+  refresh_compute(stream);
 }
 
 void Parameters::begin_gradients() { written_.assign(segments_.size(), false); }

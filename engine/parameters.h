@@ -27,6 +27,18 @@ struct Segment {
   double lr_scale = 1;  // layer-wise decay; 0 freezes
 };
 
+/// The segments from the first to the last that is trained, and their elements in the flat buffers.
+struct TrainedRange {
+  int first = 0, segments = 0;
+  std::int64_t offset = 0, elements = 0;
+
+  View of(const View& flat) const {
+    auto* data = static_cast<std::byte*>(flat.data);
+    const std::int64_t bytes = offset * static_cast<std::int64_t>(kernels::size_of(flat.dtype));
+    return kernels::view_of(data ? data + bytes : nullptr, flat.dtype, {elements});
+  }
+};
+
 enum class Purpose { training, inference };
 
 class Parameters;
@@ -64,6 +76,7 @@ class Parameters {
   std::int64_t count() const;             // elements of all segments, without padding
   std::int64_t trainable_count() const;
   std::int64_t flat_size() const { return size_; }
+  TrainedRange trained_range() const;  // throws kernels::Error where nothing is trained
 
   DType dtype() const { return dtype_; }
   DType master_dtype() const { return kernels::statistics_of(dtype_); }
@@ -77,6 +90,9 @@ class Parameters {
 
   /// Makes the bf16 copy follow the masters; nothing to do in f32 and f64.
   void refresh_compute(kernels::Stream& stream);
+  /// Exchanges the master values with those of parameters of the same layout. Not while a captured step may be
+  /// replayed.
+  void swap_values(kernels::Stream& stream, Parameters& other);
   /// From now on the first gradient of each segment overwrites.
   void begin_gradients();
   /// Zeroes the gradients of trainable segments that nothing has written.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "kernels/core/capture_lint.h"
+#include "kernels/momentum.h"
 #include "kernels/optimizer.h"
 #include "kernels/reduce.h"
 
@@ -32,41 +33,62 @@ T value_at(const std::byte* bytes) {
 
 }  // namespace
 
-void launch_update(kernels::Stream& stream, const Parameters& parameters, const AdamWOptions& options,
+void launch_update(kernels::Stream& stream, const Parameters& parameters, const OptimizerOptions& options,
                    const UpdateState& state) {
-  launch(stream, kernels::SquaredNorm{.x = parameters.gradient(), .out = state.squared_norm});
+  const TrainedRange range = parameters.trained_range();
+  const View gradient = range.of(parameters.gradient()), master = range.of(parameters.master()),
+             moment1 = range.of(parameters.moment1()), moment2 = range.of(parameters.moment2()),
+             compute = parameters.dtype() == DType::bf16 ? range.of(parameters.compute()) : View{};
+  launch(stream, kernels::SquaredNorm{.x = gradient, .out = state.squared_norm});
   launch(stream, kernels::StepGuard{.loss = state.loss,
                                     .squared_norm = state.squared_norm,
                                     .finite = state.finite,
                                     .clip = state.clip,
                                     .max_norm = options.max_norm});
-  launch(stream, kernels::AdamW{.gradient = parameters.gradient(),
-                                .schedule = state.schedule,
-                                .step = state.step,
-                                .finite = state.finite,
-                                .clip = state.clip,
-                                .bounds = state.bounds,
-                                .lr_scale = state.lr_scale,
-                                .weight_decay = state.weight_decay,
-                                .master = parameters.master(),
-                                .moment1 = parameters.moment1(),
-                                .moment2 = parameters.moment2(),
-                                .compute = parameters.compute(),
-                                .beta1 = options.beta1,
-                                .beta2 = options.beta2,
-                                .eps = options.eps});
+  if (options.kind == Optimizer::adamw) {
+    launch(stream, kernels::AdamW{.gradient = gradient,
+                                  .schedule = state.schedule,
+                                  .step = state.step,
+                                  .finite = state.finite,
+                                  .clip = state.clip,
+                                  .bounds = state.bounds,
+                                  .lr_scale = state.lr_scale,
+                                  .weight_decay = state.weight_decay,
+                                  .master = master,
+                                  .moment1 = moment1,
+                                  .moment2 = moment2,
+                                  .compute = compute,
+                                  .beta1 = options.beta1,
+                                  .beta2 = options.beta2,
+                                  .eps = options.eps});
+  } else {
+    launch(stream, kernels::Momentum{.gradient = gradient,
+                                     .schedule = state.schedule,
+                                     .step = state.step,
+                                     .finite = state.finite,
+                                     .clip = state.clip,
+                                     .bounds = state.bounds,
+                                     .lr_scale = state.lr_scale,
+                                     .weight_decay = state.weight_decay,
+                                     .trust = state.trust,
+                                     .master = master,
+                                     .moment = moment1,
+                                     .compute = compute,
+                                     .momentum = options.momentum});
+  }
   launch(stream,
          kernels::StepAdvance{.loss = state.loss, .finite = state.finite, .step = state.step, .losses = state.losses});
 }
 
-TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options,
-                     const std::vector<double>& lr, Program program, Replay replay)
+TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const OptimizerOptions& options,
+                     const std::vector<double>& lr, Program program, Replay replay, AfterUpdate after_update)
     : workspace_(workspace),
       stream_(workspace.stream()),
       parameters_(parameters),
       options_(options),
       program_(std::move(program)),
       replay_(replay),
+      after_update_(std::move(after_update)),
       scalars_(stream_.device(), scalar_bytes),
       results_(host_buffer(stream_.device(), steps_under_way * scalar_bytes)) {
   const DType type = parameters.master_dtype();
@@ -80,7 +102,7 @@ TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOp
   set_step(0);
   workspace.include([&](Context& context) {
     forward_backward(context, {}, 0);
-    launch_update(context.stream, parameters, options_, state_);
+    update(context.stream);
   });
 }
 
@@ -91,24 +113,29 @@ void TrainStep::upload_tables(const std::vector<double>& lr) {
     const double t = static_cast<double>(s + 1);
     schedule.insert(schedule.end(), {lr[s], 1 - std::pow(options_.beta1, t), 1 - std::pow(options_.beta2, t)});
   }
+  const TrainedRange range = parameters_.trained_range();
   std::vector<std::uint32_t> bounds;
-  std::vector<double> lr_scale, weight_decay;
-  for (const Segment& segment : parameters_.segments()) {
-    bounds.push_back(static_cast<std::uint32_t>(segment.offset));
+  std::vector<double> lr_scale, weight_decay, trust;
+  for (int i = range.first; i < range.first + range.segments; ++i) {
+    const Segment& segment = parameters_.segments()[static_cast<std::size_t>(i)];
+    bounds.push_back(static_cast<std::uint32_t>(segment.offset - range.offset));
     lr_scale.push_back(segment.trainable == Trainable::yes ? segment.lr_scale : 0);
     weight_decay.push_back(segment.decay == Decay::yes ? options_.weight_decay : 0);
+    trust.push_back(segment.shape.rank > 1 ? options_.trust : 0);
   }
-  bounds.push_back(static_cast<std::uint32_t>(parameters_.flat_size()));
+  bounds.push_back(static_cast<std::uint32_t>(range.elements));
   schedule_ = upload(stream_, schedule.data(), schedule.size() * sizeof(double));
   bounds_ = upload(stream_, bounds.data(), bounds.size() * sizeof(std::uint32_t));
   lr_scale_ = upload(stream_, lr_scale.data(), lr_scale.size() * sizeof(double));
   weight_decay_ = upload(stream_, weight_decay.data(), weight_decay.size() * sizeof(double));
+  trust_ = upload(stream_, trust.data(), trust.size() * sizeof(double));
   losses_ = Buffer(stream_.device(), kept_losses * kernels::size_of(parameters_.master_dtype()));
   const auto segments = static_cast<std::int64_t>(lr_scale.size());
   state_.schedule = schedule_.view(DType::f64, {static_cast<std::int64_t>(lr.size()), 3});
   state_.bounds = bounds_.view(DType::u32, {segments + 1});
   state_.lr_scale = lr_scale_.view(DType::f64, {segments});
   state_.weight_decay = weight_decay_.view(DType::f64, {segments});
+  state_.trust = trust_.view(DType::f64, {segments});
   state_.losses = losses_.view(parameters_.master_dtype(), {kept_losses});
 }
 
@@ -120,6 +147,11 @@ void TrainStep::forward_backward(Context& context, PartOfBatch part, int slot) {
   tape.backward(context, tape.last());
 }
 
+void TrainStep::update(kernels::Stream& stream) const {
+  launch_update(stream, parameters_, options_, state_);
+  if (after_update_) after_update_(stream, state_);
+}
+
 void TrainStep::queue(PartOfBatch part, int slot, Profile* profile) {
   const kernels::CaptureLint lint(stream_);
   Context context = workspace_.context();
@@ -129,7 +161,7 @@ void TrainStep::queue(PartOfBatch part, int slot, Profile* profile) {
   if (part.last) {
     const RangeScope range(profile, "update");
     parameters_.finish_gradients(stream_);
-    launch_update(stream_, parameters_, options_, state_);
+    update(stream_);
   }
   lint.check();
 }

@@ -2,10 +2,10 @@
 //
 // A program is the forward pass of one micro-batch: it leaves its share of the loss in a place that it is given.
 // TrainStep runs it on a tape, walks the tape back, and after the last micro-batch of a batch updates the whole model:
-// squared gradient norm, guard (finite, clip), one AdamW, advance. Everything that changes from step to step (step
-// counter, row of the schedule, clip factor, finite flag, losses) is in device memory and the host only reads it,
-// behind the step and without holding up the next one. A step whose loss or gradient norm is not finite changes
-// nothing, nor does what was queued behind it.
+// squared gradient norm, guard (finite, clip), one launch of the optimizer, advance. Everything that changes from step
+// to step (step counter, row of the schedule, clip factor, finite flag, losses) is in device memory and the host only
+// reads it, behind the step and without holding up the next one. A step whose loss or gradient norm is not finite
+// changes nothing, nor does what was queued behind it.
 //
 // So the launches of a step are the same every time. After two eager steps each kind of micro-batch (first or not, last
 // or not, which input slot) is captured as a graph, and replayed from then on: docs/memory-and-graphs.md.
@@ -23,8 +23,15 @@
 
 namespace engine {
 
-struct AdamWOptions {
-  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.05;
+enum class Optimizer { adamw, momentum };
+
+struct OptimizerOptions {
+  Optimizer kind = Optimizer::adamw;
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;  // of adamw
+  double momentum = 0.9;                         // of momentum; its average is kept where adamw has its first moment
+  double trust =
+      0;  // of momentum: 0 is SGD, above it LARS, for tensors of more than one dimension (kernels/momentum.h)
+  double weight_decay = 0.05;
   double max_norm = 0;  // clip the global gradient norm; 0: never
 };
 
@@ -54,24 +61,28 @@ struct StepResult {
 
 /// What an update reads and writes beside the parameters. Views of no memory serve a dry run.
 struct UpdateState {
-  View loss, squared_norm, clip;        // (1) each   f32; f64 in f64 training
-  View finite, step;                    // (1) i32, (1) u32
-  View losses;                          // (ring) of the last steps   type of loss
-  View schedule;                        // (steps, 3) f64: lr, 1 - beta1^t, 1 - beta2^t
-  View bounds, lr_scale, weight_decay;  // (segments + 1) u32, (segments) f64, (segments) f64
+  View loss, squared_norm, clip;  // (1) each   f32; f64 in f64 training
+  View finite, step;              // (1) i32, (1) u32
+  View losses;                    // (ring) of the last steps   type of loss
+  View schedule;                  // (steps, 3) f64: lr, 1 - beta1^t, 1 - beta2^t
+  // of the segments from the first to the last that is trained, whose elements count from 0:
+  View bounds, lr_scale, weight_decay, trust;  // (segments + 1) u32, (segments) f64 each
 };
 inline constexpr std::int64_t kept_losses = 1024;  // length of the ring
 
-/// The launches of an update, gradients being complete: norm, guard, AdamW, advance.
-void launch_update(kernels::Stream& stream, const Parameters& parameters, const AdamWOptions& options,
+/// The launches of an update, gradients being complete: norm, guard, optimizer, advance.
+void launch_update(kernels::Stream& stream, const Parameters& parameters, const OptimizerOptions& options,
                    const UpdateState& state);
+
+/// What is to follow each update, such as an average of the weights; nothing of it may happen where `finite` is 0.
+using AfterUpdate = std::function<void(kernels::Stream&, const UpdateState&)>;
 
 class TrainStep {
  public:
   /// `lr`: one learning rate for each step of the run. Includes its program in the workspace, which is reserved
   /// afterwards.
-  TrainStep(Workspace& workspace, Parameters& parameters, const AdamWOptions& options, const std::vector<double>& lr,
-            Program program, Replay replay = Replay::yes);
+  TrainStep(Workspace& workspace, Parameters& parameters, const OptimizerOptions& options,
+            const std::vector<double>& lr, Program program, Replay replay = Replay::yes, AfterUpdate after_update = {});
 
   /// Queues forward and backward of the micro-batch that lies in an input slot and, behind the last of a batch, the
   /// update. `samples`: of the micro-batch; one graph serves one size.
@@ -93,6 +104,7 @@ class TrainStep {
   using Kind = std::tuple<PartOfBatch, int, std::int64_t>;  // of micro-batch: part, slot, samples
 
   void upload_tables(const std::vector<double>& lr);
+  void update(kernels::Stream& stream) const;
   void queue(PartOfBatch part, int slot, Profile* profile = nullptr);
   void forward_backward(Context& context, PartOfBatch part, int slot);
   void send_result();
@@ -100,11 +112,12 @@ class TrainStep {
   Workspace& workspace_;
   kernels::Stream& stream_;
   Parameters& parameters_;
-  AdamWOptions options_;
+  OptimizerOptions options_;
   Program program_;
   Replay replay_;
+  AfterUpdate after_update_;
   std::vector<double> lr_;
-  Buffer scalars_, schedule_, bounds_, lr_scale_, weight_decay_, losses_;
+  Buffer scalars_, schedule_, bounds_, lr_scale_, weight_decay_, trust_, losses_;
   UpdateState state_;  // views of these buffers
   std::map<Kind, kernels::Graph> graphs_;
   Buffer results_;  // on the host: the scalars behind each of the last steps_under_way updates

@@ -3,12 +3,14 @@
 #include <cmath>
 
 #include "kernels/core/check.h"
+#include "kernels/moving_average.h"
 #include "mae/init.h"
 
 namespace mae {
 
 using engine::Parameter;
 using engine::Trainable;
+using kernels::DType;
 
 namespace {
 
@@ -43,7 +45,12 @@ Classifier::Classifier(const ClassifierConfig& config, kernels::DType dtype, con
       encoder_(parameters_, config.encoder, execution, Trainable::yes),
       norm_(add_layernorm(parameters_, config.pooling == Pooling::mean ? "fc_norm" : "norm", config.encoder.dim,
                           config.encoder.ln_eps)),
-      head_(add_linear(parameters_, config.head == Head::probe ? "head.1" : "head", config.encoder.dim, config.K())) {
+      head_(add_linear(parameters_, config.head == Head::probe ? "head.1" : "head", config.encoder.dim, config.K())),
+      statistics_(kernels::statistics_of(dtype)) {
+  if (config.head == Head::probe) {
+    running_mean_ = statistics_.add("head.0.running_mean", {config.encoder.dim}, Trainable::no);
+    running_var_ = statistics_.add("head.0.running_var", {config.encoder.dim}, Trainable::no);
+  }
   for (engine::Block& block : encoder_.blocks) block.norm_follows = &block != &encoder_.blocks.back();
   set_decay();
   freeze(tuned);
@@ -84,6 +91,35 @@ void Classifier::initialize(kernels::Stream& stream, std::uint32_t seed, HeadIni
          draws.normal(n, deviation, 2));  // torch's trunc_normal_ cuts at +-2, not at 2 deviations
   assign(stream, head_.bias, std::vector<double>(static_cast<std::size_t>(config_.K()), 0));
   parameters_.refresh_compute(stream);
+  if (config_.head != Head::probe) return;
+  statistics_.reserve(stream, engine::Purpose::inference);
+  const auto dim = static_cast<std::size_t>(config_.encoder.dim);
+  assign(stream, running_mean_, std::vector<double>(dim, 0));
+  assign(stream, running_var_, std::vector<double>(dim, 1));
+  next_ = engine::Buffer(stream.device(), 2 * dim * kernels::size_of(statistics_.dtype()));
+}
+
+engine::States Classifier::states() { return running_mean_ ? engine::States{&statistics_} : engine::States{}; }
+
+engine::BatchNormState Classifier::batch_norm_state() const {
+  const std::int64_t dim = config_.encoder.dim;
+  const DType type = statistics_.dtype();
+  auto* next = static_cast<std::byte*>(next_.data());
+  const std::int64_t row = dim * static_cast<std::int64_t>(kernels::size_of(type));
+  return {.running_mean = running_mean_.value(),
+          .running_var = running_var_.value(),
+          .next_mean = kernels::view_of(next, type, {dim}),
+          .next_var = kernels::view_of(next ? next + row : nullptr, type, {dim})};
+}
+
+void Classifier::commit_statistics(kernels::Stream& stream, const View& finite) const {
+  if (!running_mean_) return;
+  const engine::BatchNormState state = batch_norm_state();
+  const auto take_over = [&](const View& next, const View& running) {
+    launch(stream, kernels::MovingAverage{.x = next, .finite = finite, .average = running, .decay = 0});
+  };
+  take_over(state.next_mean, state.running_mean);
+  take_over(state.next_var, state.running_var);
 }
 
 engine::DropPath Classifier::drop_of(std::size_t block, const View& keep) const {
@@ -121,8 +157,14 @@ Tensor Classifier::logits(Context& c, const Images& images, const Masking& every
     pooled = token_pool(c, blocks(c, x, keep), config_.pooling);
   }
   const engine::RangeScope range(c.profile, "head");
-  const bool norm_trained = norm_.weight.trainable();
-  return head_(c, norm_(norm_trained ? c : frozen, pooled));
+  Context& before = norm_.weight.trainable() ? c : frozen;  // the head
+  const Tensor normed = norm_(before, pooled);
+  if (config_.head == Head::linear) return head_(c, normed);
+  const bool training = c.tape != nullptr;
+  engine::BatchNormState state = batch_norm_state();
+  if (!training) state.next_mean = state.next_var = {};
+  return head_(c, batchnorm(before, normed, state, 1e-6, 0.1,
+                            training ? kernels::BatchNormMode::training : kernels::BatchNormMode::evaluation));
 }
 
 void set_layer_decay(engine::Parameters& parameters, double decay, int depth) {

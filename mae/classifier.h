@@ -66,11 +66,19 @@ class Classifier {
 
   /// (B, K). `every`: EveryPatch. `keep` (B, 2 depth) i32, columns 2 i and 2 i + 1 for attention and MLP of block i;
   /// null in evaluation. What is frozen runs without the tape, and costs no backward.
+  /// With a tape, a probe's batch norm takes the statistics of these images; without, the running ones.
   Tensor logits(Context& c, const Images& images, const Masking& every, const View& keep = {}) const;
+
+  /// Behind an update: the running statistics become what the last micro-batch made of them, unless *finite is 0. (As
+  /// in the official run, where those of one GPU's share of the batch are everybody's.)
+  void commit_statistics(kernels::Stream& stream, const View& finite) const;
+  /// What its checkpoints hold beside parameters: a probe's running statistics.
+  engine::States states();
 
  private:
   void set_decay();
   void freeze(const Tuned& tuned);
+  engine::BatchNormState batch_norm_state() const;
   engine::DropPath drop_of(std::size_t block, const View& keep) const;
   Tensor blocks(Context& c, Tensor x, const View& keep) const;
 
@@ -81,6 +89,9 @@ class Classifier {
   Encoder encoder_;
   engine::LayerNorm norm_;  // fc_norm or norm
   engine::Linear head_;
+  engine::Parameters statistics_;  // of a probe's batch norm; else empty
+  engine::Parameter running_mean_{}, running_var_{};
+  engine::Buffer next_;  // what they become: two rows of dim
 };
 
 /// Layer-wise learning-rate decay (BEiT, official fine-tuning): lr_scale of a segment = decay^(depth + 1 - id), where

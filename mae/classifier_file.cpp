@@ -54,8 +54,10 @@ void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& 
 std::unique_ptr<Classifier> load_classifier(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
   auto classifier = std::make_unique<Classifier>(classifier_config_of(engine::read_checkpoint(path), path), compute);
   engine::check_checkpoint(path, classifier->parameters(), engine::Content::weights);
-  classifier->parameters().reserve(stream, engine::Purpose::inference);
+  classifier->initialize(stream, 0, HeadInit::tuned, engine::Purpose::inference);
   load_checkpoint(path, stream, classifier->parameters(), engine::Content::weights);
+  for (engine::Parameters* state : classifier->states())
+    load_checkpoint(path, stream, *state, engine::Content::weights);
   return classifier;
 }
 

@@ -118,7 +118,8 @@ std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
   }
   const auto count = static_cast<std::size_t>(options_.count);
   auto slot = std::make_shared<Slot>();
-  slot->step = step;
+  slot->step = slot->batch.step = step;
+  slot->batch.first = options_.first;
   slot->batch.pixels.resize(count * sample_bytes_);
   slot->batch.labels.resize(count);
   for (std::size_t i = 0; i < count; ++i) {

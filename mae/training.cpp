@@ -26,7 +26,7 @@ void validate(const Recipe& r) {
           "fewer --warmup-epochs, or more --epochs");
   require(r.blr > 0 && r.min_lr >= 0, "--blr, --min-lr", "learning rates must be positive", "");
   require(r.min_lr <= r.lr(), "--min-lr", "is above the peak of " + std::to_string(r.lr()), "0, as in the recipe");
-  const engine::AdamWOptions& a = r.adamw;
+  const engine::OptimizerOptions& a = r.optimizer;
   require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "--beta1, --beta2", "must lie in [0, 1)", "");
   require(a.weight_decay >= 0, "--weight-decay", "must not be negative", "");
   require(a.max_norm >= 0, "--clip-grad", "must not be negative", "0 for no clipping");
@@ -63,7 +63,7 @@ Training::Training(kernels::Stream& stream, engine::Parameters& parameters, cons
       share_(options.recipe.batch),
       workspace_(stream, options.compute),
       step_(
-          workspace_, parameters, options.recipe.adamw, schedule_.table(),
+          workspace_, parameters, options.recipe.optimizer, schedule_.table(),
           [this](Context& c, const engine::LossSlot& loss, int slot) {
             objective_.forward(c, micro_batch(slot), loss);
           },

@@ -24,7 +24,7 @@ struct Recipe {
   double blr = 1.5e-4;           // lr = blr batch / 256
   double min_lr = 0;
   double epochs = 800, warmup_epochs = 40;
-  engine::AdamWOptions adamw{};
+  engine::OptimizerOptions optimizer{};
   std::uint32_t seed = 0;
 
   double lr() const { return blr * static_cast<double>(batch) / 256; }
@@ -50,6 +50,7 @@ struct Objective {
   /// What it needs of each sample beside pixels and draws; and its values for a batch. Null: nothing.
   std::vector<ColumnShape> columns{};
   std::function<std::vector<Column>(const Batch&)> values{};
+  engine::AfterUpdate after_update{};
 };
 
 struct TrainingOptions {

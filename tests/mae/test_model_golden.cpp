@@ -82,7 +82,7 @@ TEST_CASE("three AdamW steps and ten losses equal PyTorch") {
     const Golden golden(file + ".safetensors");
     Session session;
     GoldenModel g(golden, session);
-    const AdamWOptions options{.beta1 = golden.number("beta1"),
+    const OptimizerOptions options{.beta1 = golden.number("beta1"),
                                .beta2 = golden.number("beta2"),
                                .eps = golden.number("adam_eps"),
                                .weight_decay = golden.number("weight_decay")};

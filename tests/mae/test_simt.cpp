@@ -80,7 +80,7 @@ TEST_CASE("bf16 on simt is close to bf16 on the CPU, and accumulation to the who
     mae::Recipe recipe = small_recipe();
     const Trained cpu = train(kernels::find_device("cpu"), recipe, DType::bf16, 2);
     recipe.micro_batch = 2;
-    recipe.adamw.max_norm = 0.02;
+    recipe.optimizer.max_norm = 0.02;
     const Trained simt = train(kernels::find_device("simt"), recipe, DType::bf16, 2);
     check_close(simt.losses, cpu.losses, 1e-2);
     check_close(simt.norms, cpu.norms, 3e-2);

@@ -1,0 +1,45 @@
+// A classifier run over a data set, in order: what fine-tuning logs, and `mae eval` repeats.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "engine/workspace.h"
+#include "mae/classifier.h"
+#include "mae/dataset.h"
+#include "mae/input_slots.h"
+
+namespace mae {
+
+/// Scores of images, (count, K), and their labels, -1 for none.
+struct Scores {
+  std::int64_t count = 0, K = 0;
+  std::vector<double> logits;
+  std::vector<std::int32_t> labels;
+
+  View view() const {  // (count, K)
+    return kernels::view_of(const_cast<double*>(logits.data()), kernels::DType::f64, {count, K});
+  }
+};
+
+class Evaluator {
+ public:
+  /// Includes its program in the workspace, whose reserve() comes after it. `pixels`: dtype of the data sets.
+  Evaluator(engine::Workspace& workspace, const Classifier& classifier, kernels::DType pixels);
+
+  /// Images are resized so that they just cover 1 / share of the model's sides, and cut to their centre (official: 224
+  /// of 256, share 0.875). progress(done) is called now and then. Throws for an image that cannot be read: an accuracy
+  /// without it would be another one.
+  Scores run(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress = {});
+
+ private:
+  Batch read(const Dataset& data, std::int64_t first, std::int64_t count, double share) const;
+
+  engine::Workspace& workspace_;
+  const Classifier& classifier_;
+  InputSlots inputs_;
+  EveryPatch every_;
+};
+
+}  // namespace mae

@@ -1,0 +1,259 @@
+#include "mae/finetuning.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/core/check.h"
+#include "kernels/mix_images.h"
+#include "kernels/moving_average.h"
+#include "mae/model_file.h"
+
+namespace mae {
+namespace {
+
+using kernels::DType;
+using kernels::Purpose;
+
+constexpr const char* average_prefix = "ema.";
+
+Classifier& initialized(Classifier& classifier, kernels::Stream& stream, const FinetuningOptions& options,
+                        std::uint32_t seed) {
+  classifier.initialize(stream, seed, options.init, engine::Purpose::training);
+  if (!options.from.empty()) load_encoder(options.from, stream, classifier);
+  set_layer_decay(classifier.parameters(), options.layer_decay, options.classifier.encoder.depth);
+  return classifier;
+}
+
+/// Weights of the same names under a prefix, in buffers of the same layout.
+std::unique_ptr<engine::Parameters> average_of(kernels::Stream& stream, const engine::Parameters& parameters) {
+  auto average = std::make_unique<engine::Parameters>(parameters.master_dtype());
+  for (const engine::Segment& s : parameters.segments())
+    average->add(average_prefix + s.name, s.shape, engine::Trainable::no);
+  average->reserve(stream, engine::Purpose::inference);
+  stream.copy(average->master().data, parameters.master().data,
+              static_cast<std::size_t>(parameters.flat_size()) * kernels::size_of(parameters.master_dtype()));
+  return average;
+}
+
+template <class T>
+engine::Buffer upload(kernels::Stream& stream, const std::vector<T>& values) {
+  engine::Buffer buffer(stream.device(), values.size() * sizeof(T));
+  stream.copy(buffer.data(), values.data(), values.size() * sizeof(T));
+  stream.synchronize();
+  return buffer;
+}
+
+/// A table of one value a channel, in the type of statistics.
+engine::Buffer per_channel(kernels::Stream& stream, int channels, double value, DType type) {
+  const auto n = static_cast<std::size_t>(channels);
+  return type == DType::f64 ? upload(stream, std::vector<double>(n, value))
+                            : upload(stream, std::vector<float>(n, static_cast<float>(value)));
+}
+
+/// The rows of a column, written one by one.
+template <class T>
+class ColumnWriter {
+ public:
+  ColumnWriter(std::size_t rows, std::size_t width) : bytes_(rows * width * sizeof(T)), width_(width) {}
+  T* row(std::size_t i) { return reinterpret_cast<T*>(bytes_.data()) + i * width_; }
+  Column take() { return std::move(bytes_); }
+
+ private:
+  Column bytes_;
+  std::size_t width_;
+};
+
+/// A view (B, 1) as (B).
+View as_vector(const View& column) { return kernels::view_of(column.data, column.dtype, {column.shape[0]}); }
+
+}  // namespace
+
+void validate(const FinetuningOptions& o, const Recipe& recipe) {
+  const auto require = [](bool ok, const char* flag, const std::string& what, const char* advice = "") {
+    if (!ok) throw kernels::Error(what, flag, advice);
+  };
+  require(o.layer_decay > 0 && o.layer_decay <= 1, "--layer-decay", "must lie in (0, 1]", "1 for none");
+  require(o.drop_path >= 0 && o.drop_path < 1, "--drop-path", "must lie in [0, 1)");
+  require(o.smoothing >= 0 && o.smoothing < 1, "--smoothing", "must lie in [0, 1)");
+  require(o.ema >= 0 && o.ema < 1, "--ema", "is a decay in [0, 1)", "0 for no average");
+  require(o.erase.probability >= 0 && o.erase.probability <= 1, "--erase", "is a probability");
+  require(o.mix.probability >= 0 && o.mix.probability <= 1, "--mix-probability", "is a probability");
+  require(o.mix.mixup >= 0 && o.mix.cutmix >= 0, "--mixup, --cutmix", "are alphas of Beta: 0 for none");
+  if (o.mix.on()) {
+    require(o.mix_group >= 2 && o.mix_group % 2 == 0 && recipe.micro() % o.mix_group == 0, "--mix-group",
+            std::to_string(o.mix_group) + " is not even, or does not divide the micro-batch of " +
+                std::to_string(recipe.micro()),
+            "an even divisor of it, or --mixup 0 --cutmix 0");
+    require(o.classifier.task == Task::single, "--task multi", "answers of yes or no are not mixed",
+            "--mixup 0 --cutmix 0");
+  }
+  require(o.classifier.head != Head::probe || recipe.micro() >= 2, "--micro-batch",
+          "a batch norm needs two images at once", "--micro-batch 2 or more");
+  const auto K = static_cast<std::size_t>(o.classifier.K());
+  require(o.class_weight.empty() || o.class_weight.size() == K, "--class-weights",
+          std::to_string(o.class_weight.size()) + " weights for " + std::to_string(K) + " classes", "one a class");
+  for (double w : o.class_weight) require(w >= 0, "--class-weights", "must not be negative");
+}
+
+Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options, const TrainingOptions& training,
+                       const Execution& execution)
+    : stream_(stream),
+      options_(options),
+      classifier_(options.classifier, training.compute, options.tuned, options.drop_path, execution),
+      micro_(training.recipe.micro()),
+      every_(stream, micro_, options.classifier.encoder.patches()),
+      ones_(per_channel(stream, options.classifier.encoder.channels, 1, kernels::statistics_of(training.compute))),
+      zeros_(per_channel(stream, options.classifier.encoder.channels, 0, kernels::statistics_of(training.compute))),
+      training_((initialized(classifier_, stream, options, training.recipe.seed), stream), classifier_.parameters(),
+                options.classifier.encoder, training,
+                {.forward = [this](Context& c, const MicroBatch& m, const engine::LossSlot& l) { forward(c, m, l); },
+                 .columns = columns(),
+                 .values = [this](const Batch& batch) { return values(batch); },
+                 .after_update = [this](kernels::Stream& s, const engine::UpdateState& u) { after_update(s, u); }}),
+      evaluator_(training_.workspace(), classifier_, training.pixels) {
+  if (!options_.class_weight.empty()) class_weight_ = upload(stream, options_.class_weight);
+  if (options_.ema > 0) average_ = average_of(stream, classifier_.parameters());
+  training_.reserve();
+}
+
+std::vector<ColumnShape> Finetuning::columns() const {
+  const std::int64_t depth = options_.classifier.encoder.depth;
+  std::vector<ColumnShape> shapes;
+  if (options_.classifier.task == Task::single) shapes = {{DType::i32, 2}, {DType::f64, 1}};
+  else shapes = {{DType::i32, options_.classifier.K()}, {DType::f64, 1}};
+  if (mixes()) shapes.push_back({DType::i32, kernels::mix_box_fields});
+  if (drops()) shapes.push_back({DType::i32, 2 * depth});
+  return shapes;
+}
+
+std::vector<Column> Finetuning::values(const Batch& batch) const {
+  const Config& config = options_.classifier.encoder;
+  const std::size_t B = batch.labels.size(), K = options_.classifier.classes.size();
+  const auto depth = static_cast<std::size_t>(config.depth);
+  const auto group = static_cast<std::size_t>(options_.mix.on() ? options_.mix_group : 1);
+  const std::uint32_t seed = training_.recipe().seed;
+  const bool single = options_.classifier.task == Task::single;
+  ColumnWriter<std::int32_t> labels(B, single ? 2 : K), boxes(B, kernels::mix_box_fields), keep(B, 2 * depth);
+  ColumnWriter<double> lambda(B, 1);
+  Mix mix;
+  for (std::size_t b = 0; b < B; ++b) {
+    const DrawOf draw{.seed = seed, .sample = batch.draws[2 * b], .epoch = batch.draws[2 * b + 1]};
+    const std::size_t in_batch = static_cast<std::size_t>(batch.first) + b;  // a batch may be a slice of the global one
+    if (options_.mix.on() && in_batch % group == 0)
+      mix = draw_mix(options_.mix, seed, static_cast<std::uint32_t>(batch.step),
+                     static_cast<std::uint32_t>(in_batch / group), config.image_height, config.image_width);
+    const auto partner =
+        static_cast<std::size_t>(kernels::mix_partner(static_cast<std::int64_t>(b), static_cast<std::int64_t>(group)));
+    *lambda.row(b) = mix.lambda;
+    if (single) labels.row(b)[0] = batch.labels[b], labels.row(b)[1] = batch.labels[partner];
+    else
+      for (std::size_t k = 0; k < K; ++k) labels.row(b)[k] = options_.targets[draw.sample * K + k];
+    const EraseBox erase = options_.erase.probability > 0
+                               ? random_erase(config.image_height, config.image_width, options_.erase, draw)
+                               : EraseBox{};
+    const kernels::MixBoxes both{.erase_top = erase.top,
+                                 .erase_left = erase.left,
+                                 .erase_height = erase.height,
+                                 .erase_width = erase.width,
+                                 .cut_top = mix.top,
+                                 .cut_left = mix.left,
+                                 .cut_height = mix.height,
+                                 .cut_width = mix.width};
+    std::memcpy(boxes.row(b), &both, sizeof both);
+    for (std::uint32_t i = 0; drops() && i < 2 * depth; ++i) {
+      const std::uint32_t word = words(draw, Purpose::drop_path, i / 4).w[i % 4];
+      keep.row(b)[i] = kernels::uniform(word) >= classifier_.drop_rates()[i / 2];
+    }
+  }
+  std::vector<Column> all;
+  all.push_back(labels.take());
+  all.push_back(lambda.take());
+  if (mixes()) all.push_back(boxes.take());
+  if (drops()) all.push_back(keep.take());
+  return all;
+}
+
+/// What the encoder sees: the images normalised, erased and mixed; or as they are, where nothing is done to them.
+Images Finetuning::seen(Context& c, const MicroBatch& m, Tensor& mixed) const {
+  if (!mixes()) return m.images;
+  const DType type = kernels::statistics_of(c.dtype);
+  mixed = c.tensor(m.images.pixels.shape, type);
+  launch(c.stream, kernels::MixImages{.images = m.images.pixels,
+                                      .scale = m.images.scale,
+                                      .shift = m.images.shift,
+                                      .boxes = m.columns[2],
+                                      .lambda = as_vector(m.columns[1]),
+                                      .draws = m.draws,
+                                      .out = mixed.view,
+                                      .group = options_.mix.on() ? static_cast<int>(options_.mix_group) : 1,
+                                      .seed = training_.recipe().seed});
+  const kernels::Shape channels{options_.classifier.encoder.channels};
+  return {.pixels = mixed.view, .scale = ones_.view(type, channels), .shift = zeros_.view(type, channels)};
+}
+
+void Finetuning::forward(Context& c, const MicroBatch& m, const engine::LossSlot& loss) const {
+  Tensor mixed;
+  const Images images = seen(c, m, mixed);
+  const View keep = drops() ? m.columns.back() : View{};
+  const Tensor logits = classifier_.logits(c, images, every_.masking(m.samples()), keep);
+  const engine::RangeScope range(c.profile, "loss");
+  const std::int64_t K = options_.classifier.K();
+  const View weight = options_.class_weight.empty() ? View{} : class_weight_.view(DType::f64, {K});
+  const auto batch = static_cast<double>(m.global_batch);
+  if (options_.classifier.task == Task::single) {
+    cross_entropy(c, logits,
+                  {.labels = m.columns[0],
+                   .lambda = as_vector(m.columns[1]),
+                   .class_weight = weight,
+                   .smoothing = options_.smoothing},
+                  loss.loss, 1 / batch, loss.mode);
+  } else {
+    binary_cross_entropy(c, logits, {.targets = m.columns[0], .weight = weight}, loss.loss,
+                         1 / (batch * static_cast<double>(K)), loss.mode);
+  }
+}
+
+void Finetuning::after_update(kernels::Stream& stream, const engine::UpdateState& state) {
+  classifier_.commit_statistics(stream, state.finite);
+  if (options_.ema == 0) return;
+  const engine::Parameters& p = classifier_.parameters();
+  const View average = average_ ? average_->master() : p.master();  // the plan is made before there is one
+  launch(stream,
+         kernels::MovingAverage{.x = p.master(), .finite = state.finite, .average = average, .decay = options_.ema});
+}
+
+engine::States Finetuning::states() {
+  engine::States states = classifier_.states();
+  if (average_) states.push_back(average_.get());
+  return states;
+}
+
+Scores Finetuning::evaluate(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress) {
+  if (!average_) return evaluator_.run(data, share, progress);
+  engine::Parameters& p = classifier_.parameters();
+  p.swap_values(stream_, *average_);
+  Scores scores = evaluator_.run(data, share, progress);
+  p.swap_values(stream_, *average_);
+  return scores;
+}
+
+void Finetuning::save(const std::string& path, const engine::Text& run, engine::Content content) {
+  engine::Text metadata = classifier_metadata(classifier_.config());
+  for (const auto& [key, value] : run) metadata["run." + key] = value;
+  metadata.merge(choices_metadata());
+  save_checkpoint(path, stream_, classifier_.parameters(), {.step = training_.done(), .metadata = metadata}, content,
+                  states());
+}
+
+void Finetuning::load(const std::string& path) {
+  const engine::Checkpoint checkpoint = engine::read_checkpoint(path);
+  if (classifier_metadata(classifier_config_of(checkpoint, path)) != classifier_metadata(classifier_.config()))
+    throw kernels::Error("the checkpoint's classifier is not the one configured", path,
+                         "the same model, classes and head as RUN/config.toml says");
+  load_checkpoint(path, stream_, classifier_.parameters(), engine::Content::training_state);
+  for (engine::Parameters* state : states()) load_checkpoint(path, stream_, *state, engine::Content::weights);
+  adopt_choices(checkpoint);
+  training_.set_done(checkpoint.step);
+}
+
+}  // namespace mae
