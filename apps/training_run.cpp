@@ -71,8 +71,8 @@ class Run {
                            .batch = options.recipe.batch,
                            .height = options.config.image_height,
                            .width = options.config.image_width,
-                           .augment = options.augment ? mae::Augment::crop_flip : mae::Augment::none,
-                           .range = options.crop,
+                           .augmentation = options.augment ? mae::Augmentation{.range = options.crop}
+                                                           : mae::no_augmentation,
                            .workers = options.workers,
                            .max_damaged = options.max_damaged}),
         pretraining_(stream, options.config, options.recipe, options.compute, training.dtype, loader_.steps_per_epoch(),

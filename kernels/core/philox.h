@@ -13,7 +13,21 @@
 namespace kernels {
 
 /// The second key word: what a random number is for. Values are part of the reproducibility promise: never renumber.
-enum class Purpose : std::uint32_t { mask = 1, crop = 2, flip = 3, shuffle = 4, init = 5, probe = 6, test = 7 };
+enum class Purpose : std::uint32_t {
+  mask = 1,
+  crop = 2,
+  flip = 3,
+  shuffle = 4,
+  init = 5,
+  probe = 6,
+  test = 7,
+  drop_path = 8,
+  mix = 9,
+  erase = 10,
+  rand_augment = 11,
+  color_jitter = 12,
+  turn = 13
+};
 
 inline constexpr std::uint32_t whole_batch = 0xffffffffu;  // the `sample` of draws made once for a batch
 
