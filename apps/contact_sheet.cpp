@@ -35,8 +35,9 @@ std::vector<Canvas> row_of(const mae::Image& image, std::uint32_t sample, const 
   std::vector<Canvas> tiles{tile(mae::fit(image, o.height, o.width))};
   for (std::uint32_t epoch = 0; o.augment && epoch < o.epochs; ++epoch) {
     const mae::DrawOf draw{.seed = o.seed, .sample = sample, .epoch = epoch};
-    const mae::Crop view = mae::random_view(image.height, image.width, o.crop, draw);
-    tiles.push_back(tile(mae::apply(image, view, o.height, o.width)));
+    mae::Image seen = mae::make_image(o.height, o.width, image.channels, image.dtype);
+    mae::augment(view_of(image), {.range = o.crop}, draw, o.height, o.width, seen.pixels.data());
+    tiles.push_back(tile(seen));
   }
   return tiles;
 }

@@ -44,8 +44,7 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
                                 .batch = o.recipe.batch,
                                 .height = o.config.image_height,
                                 .width = o.config.image_width,
-                                .augment = o.augment ? mae::Augment::crop_flip : mae::Augment::none,
-                                .range = o.crop,
+                                .augmentation = o.augment ? mae::Augmentation{.range = o.crop} : mae::no_augmentation,
                                 .workers = o.loading.workers,
                                 .max_damaged = o.loading.max_damaged});
   mae::Pretraining pretraining(stream, o.config,

@@ -107,6 +107,10 @@ Pass libjpeg_pass(const std::vector<std::vector<std::byte>>& files) {
   });
 }
 
+mae::Augmentation augmentation_of(const LoaderBench& o) {
+  return o.augment ? mae::Augmentation{} : mae::no_augmentation;
+}
+
 /// Of images that were decoded just before, as in the loader.
 Pass resize_pass(const mae::Dataset& data, const LoaderBench& o) {
   return [&data, &o](std::uint32_t n) {
@@ -117,9 +121,7 @@ Pass resize_pass(const mae::Dataset& data, const LoaderBench& o) {
       mae::Image image = data.image(i);
       const mae::DrawOf draw{.seed = 0, .sample = static_cast<std::uint32_t>(i), .epoch = n};
       const double before = processor_seconds();
-      if (o.augment)
-        mae::apply(view_of(image), mae::random_view(image.height, image.width, {}, draw), o.size, o.size, out.data());
-      else mae::fit(view_of(image), o.size, o.size, out.data());
+      mae::augment(view_of(image), augmentation_of(o), draw, o.size, o.size, out.data());
       sum += processor_seconds() - before;
       mae::recycle(std::move(image));
     }
@@ -159,7 +161,7 @@ Rates measure(const mae::Dataset& all, const LoaderBench& o) {
   mae::LoaderOptions options{.batch = std::min(batch_images, data.size),
                              .height = o.size,
                              .width = o.size,
-                             .augment = o.augment ? mae::Augment::crop_flip : mae::Augment::none,
+                             .augmentation = augmentation_of(o),
                              .workers = 0};
   mae::Loader alone(data, options);  // this thread does the work
   const auto files = jpegs_of(data);

@@ -81,7 +81,7 @@ void add_options(apps::OptionTable& t, StepCommand& o) {
             "as in training; resident: images on the device");
   t.add("data", o.data.data, "for --input loader: as --data of mae pretrain").shown_as("PATH");
   t.add("workers", o.step.loader.workers, "threads of the loader");
-  apps::add_augment_options(t, o.augment, o.step.loader.range);
+  apps::add_augment_options(t, o.augment, o.step.loader.augmentation.range);
   apps::add_orientation_option(t, o.data.orientation);
   t.group("Timing");
   t.add("seconds", o.timing.seconds, "that each row is timed for, at least three steps");
@@ -121,7 +121,7 @@ void check(const StepCommand& o) {
 
 void open_data(StepCommand& o) {
   const double before = apps::clock_seconds();
-  o.step.loader.augment = o.augment ? mae::Augment::crop_flip : mae::Augment::none;
+  if (!o.augment) o.step.loader.augmentation = mae::no_augmentation;
   o.step.data = apps::open_training_data(o.data, o.step.config);
   o.open_seconds = apps::clock_seconds() - before;
 }

@@ -24,7 +24,7 @@ struct StepOptions {
   engine::Replay replay = engine::Replay::yes;
   Input input = Input::ready;
   mae::Dataset data{};          // for Input::loader; its channels are the model's
-  mae::LoaderOptions loader{};  // the same: workers, augment, range. Batch and sizes are those of the step
+  mae::LoaderOptions loader{};  // the same: workers, augmentation. Batch and sizes are those of the step
 };
 
 class Training {

@@ -54,6 +54,21 @@ inline ImageView view_of(const Image& image) {
   return {image.height, image.width, image.channels, image.dtype, image.pixels.data()};
 }
 
+/// Pixels of u8 that are changed where they lie.
+struct Editable {
+  int height = 0, width = 0, channels = 0;
+  std::uint8_t* pixels = nullptr;  // (height, width, channels)
+
+  std::size_t bytes() const {
+    return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) * static_cast<std::size_t>(channels);
+  }
+};
+
+/// Of an image of u8.
+inline Editable editable(Image& image) {
+  return {image.height, image.width, image.channels, image.as<std::uint8_t>()};
+}
+
 /// Calls f with the pixels as a span of their type.
 template <class F>
 auto with_pixels(const ImageView& image, F&& f) {

@@ -32,8 +32,8 @@ std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::
   return order;
 }
 
-void append(Batch& batch, Image image, int height, int width, std::uint32_t sample, int label) {
-  const Image fitting = fit(std::move(image), height, width);
+void append(Batch& batch, Image image, int height, int width, std::uint32_t sample, int label, double share) {
+  const Image fitting = fit(std::move(image), height, width, share);
   batch.pixels.insert(batch.pixels.end(), fitting.pixels.begin(), fitting.pixels.end());
   batch.draws.insert(batch.draws.end(), {sample, 0});
   batch.labels.push_back(label);
@@ -68,6 +68,7 @@ Loader::Loader(Dataset data, const LoaderOptions& options) : data_(std::move(dat
                              " workers: impossible",
                          "loader", "check the batch, the image size and the workers");
   }
+  check_augmentation(o.augmentation, data_.channels, data_.dtype, o.height, o.width);
   sample_bytes_ = static_cast<std::size_t>(o.height) * static_cast<std::size_t>(o.width) *
                   static_cast<std::size_t>(data_.channels) * size_of(data_.dtype);
   for (int i = 0; i < o.workers; ++i) workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
@@ -209,8 +210,7 @@ void Loader::deliver(const ImageView& image, const DrawOf& draw, std::byte* out)
     throw std::runtime_error("the image is " + std::string(name_of(image.dtype)) + " with " +
                              std::to_string(image.channels) + " channels, unlike the data set");
   }
-  if (o.augment == Augment::none) fit(image, o.height, o.width, out);
-  else apply(image, random_view(image.height, image.width, o.range, draw), o.height, o.width, out);
+  augment(image, o.augmentation, draw, o.height, o.width, out);
 }
 
 }  // namespace mae

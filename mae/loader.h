@@ -56,9 +56,9 @@ struct Batch {
   std::int64_t step = 0, first = 0;                        // of the run; where in the global batch its samples begin
 };
 
-/// Appends one image without augmentation, `fit` to height x width. Its draws are those of `sample` in epoch 0, so that
-/// masks stay the same from call to call.
-void append(Batch& batch, Image image, int height, int width, std::uint32_t sample, int label = -1);
+/// Appends one image without augmentation, `fit` to height x width by `share`. Its draws are those of `sample` in epoch
+/// 0, so that masks stay the same from call to call.
+void append(Batch& batch, Image image, int height, int width, std::uint32_t sample, int label = -1, double share = 1);
 
 /// A permutation of 0 .. n - 1.
 std::vector<std::uint32_t> epoch_order(std::int64_t n, std::uint32_t seed, std::uint32_t epoch);
@@ -77,14 +77,11 @@ struct Taken {
 /// hundred in a row cannot, and passes on what is no kernels::Error.
 Taken read_or_next(const Dataset& data, std::int64_t i, std::vector<Damaged>& damaged);
 
-enum class Augment { none, crop_flip };  // none: `fit`
-
 struct LoaderOptions {
   std::uint32_t seed = 0;
   std::int64_t batch = 0;     // global batch of one step
   int height = 0, width = 0;  // of what is delivered
-  Augment augment = Augment::crop_flip;
-  CropRange range{};
+  Augmentation augmentation{};
   int workers = 1;                    // threads; 0: get() does the work itself
   double max_damaged = 0.01;          // share of the data set that may be unreadable
   std::int64_t first = 0, count = 0;  // samples [first, first + count) of each batch; count 0: all that follow
@@ -95,7 +92,8 @@ constexpr std::int64_t steps_per_epoch(std::int64_t samples, std::int64_t batch)
 
 class Loader {
  public:
-  /// Throws kernels::Error for a batch larger than the data set or a slice outside the batch.
+  /// Throws kernels::Error for a batch larger than the data set, a slice outside the batch, or an augmentation that
+  /// these images cannot have.
   Loader(Dataset data, const LoaderOptions& options);
   ~Loader();  // waits for at most a few images a worker
   Loader(const Loader&) = delete;

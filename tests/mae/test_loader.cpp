@@ -122,7 +122,7 @@ TEST_CASE("an image and its crop do not depend on the batch size") {
 TEST_CASE("without augmentation an image of the right size is passed on, others are fitted") {
   const Dataset data = noise_data(40);
   LoaderOptions options = small;
-  options.augment = Augment::none;
+  options.augmentation = no_augmentation;
   options.height = 9;
   options.width = 8;
   const Batch batch = Loader(data, options).get(0);

@@ -28,7 +28,7 @@ Dataset pixels(std::int64_t size, std::int64_t bad = -1) {
 }
 
 LoaderOptions with_workers(int workers) {
-  return {.seed = 3, .batch = 16, .height = 1, .width = 1, .augment = Augment::none, .workers = workers};
+  return {.seed = 3, .batch = 16, .height = 1, .width = 1, .augmentation = no_augmentation, .workers = workers};
 }
 
 std::int64_t threads() {

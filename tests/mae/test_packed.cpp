@@ -123,8 +123,9 @@ TEST_CASE("batches of packed images are those of their source") {
   const Dataset source = noise_data(47, DType::u8);
   pack(source, parent.file("packed"), {.shard_bytes = 5000, .workers = 2});
   const Dataset packed = open_dataset(parent.file("packed"));
-  for (const Augment augment : {Augment::crop_flip, Augment::none}) {
-    const LoaderOptions options{.seed = 3, .batch = 20, .height = 8, .width = 6, .augment = augment, .workers = 0};
+  for (const Augmentation& augmentation : {Augmentation{}, no_augmentation}) {
+    const LoaderOptions options{
+        .seed = 3, .batch = 20, .height = 8, .width = 6, .augmentation = augmentation, .workers = 0};
     Loader a(source, options), b(packed, options);
     for (const std::int64_t step : {0, 1, 2, 9}) {
       const Batch x = a.get(step), y = b.get(step);
