@@ -6,6 +6,7 @@
 
 #include "engine/parameters.h"
 #include "engine/tape.h"
+#include "kernels/batchnorm.h"
 #include "kernels/loss.h"
 #include "kernels/pool.h"
 #include "kernels/tokens.h"
@@ -26,6 +27,16 @@ Tensor linear(Context& c, const Tensor& x, const Parameter& w, const Parameter& 
 /// completes the gradient of x.
 Tensor layernorm(Context& c, const Tensor& x, const Parameter& gamma, const Parameter& beta, double eps,
                  const Parameter& bias_of_x = {});
+
+/// Batch normalisation of x (B, C) without affine: kernels/batchnorm.h; keeps x, mean, rstd. In training the running
+/// statistics are not touched: what they become is written to next_mean and next_var, for moving_average with decay 0
+/// to take over once the step is known to be good.
+struct BatchNormState {
+  View running_mean, running_var;  // (C)   f64 for f64 data, else f32
+  View next_mean{}, next_var{};    // (C)   null: not wanted
+};
+Tensor batchnorm(Context& c, const Tensor& x, const BatchNormState& state, double eps, double momentum,
+                 kernels::BatchNormMode mode);
 
 /// Self-attention: qkv (B, T, 3 C) -> (B, T, C) with C = heads * D, scale D^-0.5; keeps qkv, the output, lse.
 /// `qkv_bias` (3 C), or null: the bias of qkv, whose gradient is then made here.

@@ -45,6 +45,54 @@ TEST_CASE("layernorm") {
             [&](Context& c, const std::vector<Tensor>& x) { return layernorm(c, x[0], gamma, beta, 1e-6); });
 }
 
+TEST_CASE("batchnorm, in training and in evaluation, whose input is used twice") {
+  for (const auto mode : {kernels::BatchNormMode::training, kernels::BatchNormMode::evaluation}) {
+    OpCheck check;
+    const Tensor mean = check.session().variable({7}, normals(7, 50)),
+                 var = check.session().variable({7}, {0.3, 1, 2, 0.7, 1.1, 3, 0.9}),
+                 next_mean = check.session().variable({7}, normals(7, 51)),
+                 next_var = check.session().variable({7}, normals(7, 52));
+    const BatchNormState state{mean.view, var.view, next_mean.view, next_var.view};
+    const auto op = [&](Context& c, const std::vector<Tensor>& x) {
+      const Tensor y = batchnorm(c, x[0], state, 1e-6, 0.1, mode);
+      return batchnorm(c, gelu(c, y), state, 1e-6, 0.1, mode);
+    };
+    check.run({{6, 7}}, op);
+    CHECK((Session::values(mean.view) == normals(7, 50)));
+    const bool moved = Session::values(next_mean.view) != normals(7, 51);
+    CHECK(moved == (mode == kernels::BatchNormMode::training));
+    OpCheck twice;
+    const Parameter w = twice.parameter({"w", {7, 7}});
+    twice.run({{6, 7}}, [&](Context& c, const std::vector<Tensor>& x) {
+      return linear(c, batchnorm(c, x[0], state, 1e-6, 0.1, mode), w, {}, x[0]);
+    });
+  }
+}
+
+TEST_CASE("batchnorm is PyTorch's, with statistics of its own for the next step") {
+  Session session;
+  constexpr std::size_t B = 9, C = 5;
+  const Tensor x = session.variable({B, C}, normals(B * C, 1, 3)), running_mean = session.variable({C}, normals(C, 2)),
+               running_var = session.variable({C}, {0.3, 1, 2, 0.7, 1.1}),
+               next_mean = session.variable({C}, normals(C, 3)), next_var = session.variable({C}, normals(C, 4));
+  Context context = session.context();
+  const Tensor y = batchnorm(context, x, {running_mean.view, running_var.view, next_mean.view, next_var.view}, 1e-5,
+                             0.1, kernels::BatchNormMode::training);
+  for (std::size_t c = 0; c < C; ++c) {
+    double mean = 0, squares = 0;
+    for (std::size_t b = 0; b < B; ++b) mean += Session::get(x.view, b * C + c) / B;
+    for (std::size_t b = 0; b < B; ++b) squares += std::pow(Session::get(x.view, b * C + c) - mean, 2);
+    for (std::size_t b = 0; b < B; ++b) {
+      CHECK(Session::get(y.view, b * C + c) ==
+            Approx((Session::get(x.view, b * C + c) - mean) / std::sqrt(squares / B + 1e-5)).epsilon(1e-12));
+    }
+    CHECK(Session::get(next_mean.view, c) ==
+          Approx(0.9 * Session::get(running_mean.view, c) + 0.1 * mean).epsilon(1e-12));
+    CHECK(Session::get(next_var.view, c) ==
+          Approx(0.9 * Session::get(running_var.view, c) + 0.1 * squares / (B - 1)).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("gelu") {
   OpCheck check;
   check.run({{6, 11}}, [](Context& c, const std::vector<Tensor>& x) { return gelu(c, x[0]); });

@@ -5,6 +5,11 @@ using namespace kernels;
 
 namespace {
 
+struct Row {
+  const char *device, *name;
+};
+constexpr Row fast{"cpu", "fast"}, reference{"cpu", "reference"}, on_simt{"simt", "packs"};
+
 template <class T>
 struct Averages {
   static constexpr std::int64_t N = 40003;
@@ -15,25 +20,26 @@ struct Averages {
     test::fill_random(view_of(x.data(), dtype_of<T>, {N}), 1);
     test::fill_random(view_of(average.data(), dtype_of<T>, {N}), 2);
   }
-  void update(const char* row, double decay) {
-    Stream stream(devices().front());
+  void update(const Row& row, double decay) {
+    Stream stream(find_device(row.device));
     launch(stream,
            MovingAverage{.x = view_of(x.data(), dtype_of<T>, {N}),
                          .finite = view_of(&finite, DType::i32, {1}),
                          .average = view_of(average.data(), dtype_of<T>, {N}),
                          .decay = decay},
-           row);
+           row.name);
   }
 };
 
 template <class F>
 void for_each_row(F body) {
-  for (const char* row : {"fast", "reference"}) {
-    INFO("f32 " << row);
+  for (const Row& row : {fast, reference, on_simt}) {
+    if (!with_simt && row.device == on_simt.device) continue;
+    INFO("f32 " << row.name << " on " << row.device);
     body(Averages<float>(), row);
   }
   INFO("f64 reference");
-  body(Averages<double>(), "reference");
+  body(Averages<double>(), reference);
 }
 
 }  // namespace
@@ -41,7 +47,7 @@ void for_each_row(F body) {
 TEST_CASE("moving_average passes the battery") { test::battery<MovingAverage>(); }
 
 TEST_CASE("after n updates by one x, decay^n of what was there is left") {
-  for_each_row([](auto a, const char* row) {
+  for_each_row([](auto a, const Row& row) {
     const auto before = a.average;
     for (int n = 0; n < 5; ++n) a.update(row, 0.75);
     const double left = 0.75 * 0.75 * 0.75 * 0.75 * 0.75;
@@ -55,7 +61,7 @@ TEST_CASE("after n updates by one x, decay^n of what was there is left") {
 }
 
 TEST_CASE("a decay of 0 copies over whatever was there") {
-  for_each_row([](auto a, const char* row) {
+  for_each_row([](auto a, const Row& row) {
     std::fill(a.average.begin(), a.average.end(), NAN);
     a.update(row, 0);
     CHECK((a.average == a.x));
@@ -63,7 +69,7 @@ TEST_CASE("a decay of 0 copies over whatever was there") {
 }
 
 TEST_CASE("an average does not move when finite is 0") {
-  for_each_row([](auto a, const char* row) {
+  for_each_row([](auto a, const Row& row) {
     const auto before = a.average;
     for (const double decay : {0.0, 0.9}) {
       a.finite = 0;
