@@ -74,12 +74,13 @@ __device__ float softmax_sample(const Softmax<T>& a, unsigned b, int lane) {
     }
     sum = warp_sum(sum), expected = warp_sum(expected);
   }
+  const float scale = a.factor * t.weight, share = known ? scale / sum : 0.0f;
   for (int k = lane * N; a.dlogits.data && k < a.K; k += lanes * N) {
     float dz[N] = {};
     if (known) {
       load<T, N>(logits + k, z);
 #pragma unroll
-      for (int i = 0; i < N; ++i) dz[i] = a.factor * t.weight * (expf(z[i] - most) / sum - t.at(k + i));
+      for (int i = 0; i < N; ++i) dz[i] = share * expf(z[i] - most) - scale * t.at(k + i);
     }
     store<T, N>(a.dlogits[b] + k, dz);
   }

@@ -24,8 +24,8 @@ class OpCheck {
     return parameters_.add(p.name, p.shape);
   }
 
-  /// Runs forward, backward and the check. Call once, after the parameters are declared.
-  void run(const std::vector<Shape>& input_shapes, const Op& op) {
+  /// Runs forward, backward and the check, with differences of `step`. Call once, after the parameters are declared.
+  void run(const std::vector<Shape>& input_shapes, const Op& op, double step = 1e-3) {
     if (!parameters_.segments().empty()) parameters_.reserve(session_.stream, Purpose::training);
     for (std::size_t i = 0; i < parameters_.segments().size(); ++i) {
       const Shape& shape = parameters_.segments()[i].shape;
@@ -72,7 +72,7 @@ class OpCheck {
       for (std::size_t i = 0; i < dy.size(); ++i) sum += Session::get(y.view, i) * dy[i];
       return sum;
     };
-    check_gradients(f, variables);
+    check_gradients(f, variables, step);
   }
 
   Session& session() { return session_; }
