@@ -67,7 +67,7 @@ Training::Training(kernels::Stream& stream, engine::Parameters& parameters, cons
           [this](Context& c, const engine::LossSlot& loss, int slot) {
             objective_.forward(c, micro_batch(slot), loss);
           },
-          options.replay) {}
+          options.replay, objective_.after_update) {}
 
 MicroBatch Training::micro_batch(int slot) const {
   MicroBatch m{.images = inputs_.images(slot, micro_count_),
