@@ -67,15 +67,14 @@ void Classifier::set_decay() {
 void Classifier::freeze(const Tuned& tuned) {
   const int first = config_.encoder.depth - tuned.blocks;
   for (engine::Segment& s : parameters_.segments()) {
-    const bool head = s.name.starts_with("head.");
     if (s.name.starts_with("blocks.")) {
       const int block = std::stoi(s.name.substr(7));
       const bool mlp = s.name.find(".mlp.") != std::string::npos || s.name.find(".norm2.") != std::string::npos;
       s.trainable =
           when(tuned.everything || block >= first || (tuned.half && block == config_.encoder.depth - 1 && mlp));
-    } else if (s.name.starts_with("norm.")) {
+    } else if (s.name.starts_with("norm.") || s.name.starts_with("fc_norm.")) {
       s.trainable = when(tuned.everything || tuned.blocks > 0 || tuned.half);
-    } else if (!head && !s.name.starts_with("fc_norm.")) {
+    } else if (!s.name.starts_with("head.")) {
       s.trainable = when(tuned.everything);
     }
   }

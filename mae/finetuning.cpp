@@ -63,6 +63,21 @@ class ColumnWriter {
   std::size_t width_;
 };
 
+/// The values of `a` and `b` change places for as long as it lives, also where what goes on between throws.
+class Exchanged {
+ public:
+  Exchanged(kernels::Stream& stream, engine::Parameters& a, engine::Parameters& b) : stream_(stream), a_(a), b_(b) {
+    a_.swap_values(stream_, b_);
+  }
+  ~Exchanged() { a_.swap_values(stream_, b_); }
+  Exchanged(const Exchanged&) = delete;
+  Exchanged& operator=(const Exchanged&) = delete;
+
+ private:
+  kernels::Stream& stream_;
+  engine::Parameters &a_, &b_;
+};
+
 /// A view (B, 1) as (B).
 View as_vector(const View& column) { return kernels::view_of(column.data, column.dtype, {column.shape[0]}); }
 
@@ -133,6 +148,11 @@ std::vector<Column> Finetuning::values(const Batch& batch) const {
   const auto group = static_cast<std::size_t>(options_.mix.on() ? options_.mix_group : 1);
   const std::uint32_t seed = training_.recipe().seed;
   const bool single = options_.classifier.task == Task::single;
+  if (static_cast<std::size_t>(batch.first) % group != 0 || B % group != 0)
+    throw kernels::Error("samples " + std::to_string(batch.first) + " to " +
+                             std::to_string(batch.first + static_cast<std::int64_t>(B)) +
+                             " of a batch cut a mixing group of " + std::to_string(group) + " in two",
+                         "fine-tuning", "slices of whole groups");
   ColumnWriter<std::int32_t> labels(B, single ? 2 : K), boxes(B, kernels::mix_box_fields), keep(B, 2 * depth);
   ColumnWriter<double> lambda(B, 1);
   Mix mix;
@@ -230,11 +250,8 @@ engine::States Finetuning::states() {
 
 Scores Finetuning::evaluate(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress) {
   if (!average_) return evaluator_.run(data, share, progress);
-  engine::Parameters& p = classifier_.parameters();
-  p.swap_values(stream_, *average_);
-  Scores scores = evaluator_.run(data, share, progress);
-  p.swap_values(stream_, *average_);
-  return scores;
+  const Exchanged exchanged(stream_, classifier_.parameters(), *average_);
+  return evaluator_.run(data, share, progress);
 }
 
 void Finetuning::save(const std::string& path, const engine::Text& run, engine::Content content) {
