@@ -20,6 +20,8 @@ constexpr Command own_commands[] = {
     {"pretrain", "pretrain a Masked Autoencoder on images", pretrain},
     {"reconstruct", "what a pretrained model makes of masked images, as a picture", reconstruct},
     {"probe", "how good are the features? A linear classifier on the frozen encoder", probe},
+    {"knn", "the same without fitting: a vote of the nearest training images", knn},
+    {"embed", "the features of images, one vector each, as .npy or .safetensors", embed},
     {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
     {"devices", "devices of this machine, and the kernels and rows of this build", devices},
     {"inspect", "what a checkpoint holds", inspect},

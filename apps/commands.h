@@ -11,6 +11,8 @@ int pack(int argc, char** argv);
 int pretrain(int argc, char** argv);
 int reconstruct(int argc, char** argv);
 int probe(int argc, char** argv);
+int knn(int argc, char** argv);
+int embed(int argc, char** argv);
 int plan(int argc, char** argv);
 int devices(int argc, char** argv);
 int inspect(int argc, char** argv);
