@@ -19,6 +19,8 @@ constexpr Command own_commands[] = {
     {"pack", "decode a data set once, into files that training reads without decoding", pack},
     {"pretrain", "pretrain a Masked Autoencoder on images", pretrain},
     {"reconstruct", "what a pretrained model makes of masked images, as a picture", reconstruct},
+    {"finetune", "train a classifier on a pretrained encoder, or from scratch", finetune},
+    {"eval", "how often a fine-tuned classifier is right", eval},
     {"probe", "how good are the features? A linear classifier on the frozen encoder", probe},
     {"knn", "the same without fitting: a vote of the nearest training images", knn},
     {"embed", "the features of images, one vector each, as .npy or .safetensors", embed},

@@ -44,14 +44,27 @@ Cell fit(const FeatureRow& row, std::int64_t labels, int seeds, ProgressWriter& 
 
 void add_options(OptionTable& t, ProbeCommand& o) {
   add_feature_options(t, o.features, "probe");
-  t.add("protocol", o.protocol, "quick: softmax regression on standardised features, no augmentation (mae/probe.h)")
-      .one_of({"quick"});
+  t.add("protocol", o.protocol,
+        "quick: softmax regression on standardised features, no augmentation (mae/probe.h); official: LARS and batch "
+        "norm as in the paper, with options of its own: mae probe --protocol official --help")
+      .one_of({"quick", "official"});
   add_place_options(t, o.features);
+}
+
+/// Another command by nature: a training run in a folder of its own, with options of its own.
+bool wants_official(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--protocol=official") return true;
+    if (word == "--protocol" && i + 1 < argc && argv[i + 1] == std::string("official")) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
 int probe(int argc, char** argv) {
+  if (wants_official(argc, argv)) return probe_official(argc, argv);
   ProbeCommand command;
   FeatureOptions& o = command.features;
   OptionTable table("probe", "how good are the features? A linear classifier on the frozen encoder",
