@@ -10,8 +10,8 @@
 // Erase:  with `probability`, up to ten times: area = U(area) * height * width, aspect = exp(U(log aspect)), the box
 //         sqrt(area * aspect) high and sqrt(area / aspect) wide, sides rounded half to even, placed uniformly if both
 //         are shorter than the image's.
-// Draws:  key (seed, erase), counter (element, view, sample, epoch); element 0 whether, try t uses 4 (t + 1) and the
-//         three after it: area, aspect, top, left.
+// Draws:  key (seed, erase), counter (element, 1 + view, sample, epoch), subindex 0 being the noise's; element 0
+//         whether, try t uses 4 (t + 1) and the three after it: area, aspect, top, left.
 #pragma once
 
 #include "mae/draws.h"
