@@ -34,7 +34,7 @@ struct Mix {
 };
 
 /// Beta(alpha, beta) from the words of `counter` and its following blocks, in f64: two gammas by Marsaglia and Tsang
-/// (2000), each above its rejections. 0 < alpha, beta.
+/// (2000). 0 < alpha, beta.
 double draw_beta(double alpha, double beta, kernels::PhiloxCounter counter, kernels::PhiloxKey key);
 
 /// Of images of height x width. Throws kernels::Error for negative alphas and for probabilities outside 0 to 1.
