@@ -10,7 +10,12 @@ int data(int argc, char** argv);
 int pack(int argc, char** argv);
 int pretrain(int argc, char** argv);
 int reconstruct(int argc, char** argv);
+int finetune(int argc, char** argv);
+int eval(int argc, char** argv);
 int probe(int argc, char** argv);
+int probe_official(int argc, char** argv);  // what `mae probe --protocol official` is
+int knn(int argc, char** argv);
+int embed(int argc, char** argv);
 int plan(int argc, char** argv);
 int devices(int argc, char** argv);
 int inspect(int argc, char** argv);

@@ -79,4 +79,15 @@ mae::Dataset require_test_data(const DataOptions& options, const mae::Config& co
   return data;
 }
 
+void require_classes(const std::vector<std::string>& of_classifier, const mae::Dataset& data) {
+  if (data.classes.empty())
+    throw kernels::Error("these images have no labels", data.path,
+                         "class folders, an IDX or CIFAR-10 file, or a table");
+  const std::vector<std::string>& own = data.classes;
+  if (own.size() <= of_classifier.size() && std::equal(own.begin(), own.end(), of_classifier.begin())) return;
+  throw kernels::Error("these images are of other classes (" + std::to_string(own.size()) +
+                           ") than the classifier's (" + std::to_string(of_classifier.size()) + ")",
+                       data.path, "images of the same class names");
+}
+
 }  // namespace apps

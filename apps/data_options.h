@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "apps/options.h"
 #include "mae/augment.h"
@@ -31,5 +32,8 @@ mae::Dataset open_validation_data(const DataOptions& options, const mae::Config&
 /// --val-data; without it the split test of --data, or its val where it has no test. For commands that cannot do
 /// without: the error names the flag.
 mae::Dataset require_test_data(const DataOptions& options, const mae::Config& config);
+
+/// Refuses images whose classes are not those of a classifier, or the first of them.
+void require_classes(const std::vector<std::string>& of_classifier, const mae::Dataset& data);
 
 }  // namespace apps

@@ -118,13 +118,39 @@ void write_strips(const std::string& path, const mae::Reconstruction& r, const s
   write_png(path, draw(grid));
 }
 
-void write_loss_picture(const std::string& path, const std::string& log, const std::string& events) {
+namespace {
+
+/// body(line) for each line of a log, where there is one.
+template <class Body>
+void each_line(const std::string& file, Body&& body) {
+  if (!fs::exists(file)) return;
+  std::istringstream lines(engine::read_file(file));
+  for (std::string line; std::getline(lines, line);) body(engine::parse_json(line, file));
+}
+
+}  // namespace
+
+void write_accuracy_picture(const std::string& path, const std::string& evaluations) {
+  std::vector<Series> series;
+  each_line(evaluations, [&](const engine::Json& line) {
+    if (series.empty())
+      series = {{.name = line.as_object()[0].key, .x = {}, .y = {}},
+                {.name = line.as_object()[1].key, .x = {}, .y = {}}};
+    for (std::size_t i = 0; i < series.size(); ++i) {
+      series[i].x.push_back(line.at("epoch").as_double());
+      series[i].y.push_back(line.as_object()[i].as_double());
+    }
+  });
+  const bool percent = !series.empty() && series[0].name == "top1";
+  write_png(
+      path,
+      draw(Chart{
+          .title = "Validation", .x_title = "epoch", .y_title = percent ? "accuracy, %" : "0 to 1", .series = series}));
+}
+
+void write_loss_picture(const std::string& path, const std::string& log, const std::string& events,
+                        const LossTitles& titles) {
   Series steps{.name = "", .x = {}, .y = {}, .faint = true}, validation{.name = "validation", .x = {}, .y = {}};
-  const auto each_line = [](const std::string& file, auto&& body) {
-    if (!fs::exists(file)) return;
-    std::istringstream lines(engine::read_file(file));
-    for (std::string line; std::getline(lines, line);) body(engine::parse_json(line, file));
-  };
   each_line(log, [&](const engine::Json& line) {
     if (line.find("skipped")) return;  // its loss was not finite
     steps.x.push_back(line.at("epoch").as_double());
@@ -140,11 +166,8 @@ void write_loss_picture(const std::string& path, const std::string& log, const s
   Series mean = smoothed(steps, std::max<int>(1, static_cast<int>(steps.x.size() / 50)));
   mean.name = "training";
   mean.faint = false;
-  Chart chart{.title = "Reconstruction loss",
-              .x_title = "epoch",
-              .y_title = "mean squared error on masked patches",
-              .log_y = true,
-              .series = {steps, mean}};
+  Chart chart{
+      .title = titles.title, .x_title = "epoch", .y_title = titles.y_title, .log_y = true, .series = {steps, mean}};
   if (!validation.x.empty()) chart.series.push_back(validation);
   write_png(path, draw(chart));
 }

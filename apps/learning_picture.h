@@ -35,6 +35,13 @@ void write_strips(const std::string& path, const mae::Reconstruction& reconstruc
                   const std::vector<std::string>& names, const std::vector<int>& bands);
 
 /// loss.png from the lines of log.jsonl (training) and events.jsonl (validation).
-void write_loss_picture(const std::string& path, const std::string& log, const std::string& events);
+struct LossTitles {
+  std::string title = "Reconstruction loss", y_title = "mean squared error on masked patches";
+};
+void write_loss_picture(const std::string& path, const std::string& log, const std::string& events,
+                        const LossTitles& titles = {});
+
+/// accuracy.png from the lines of evaluations.jsonl: the first two numbers of each.
+void write_accuracy_picture(const std::string& path, const std::string& evaluations);
 
 }  // namespace apps

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "apps/cli.h"
+#include "apps/finetuning_run.h"
 #include "apps/output_file.h"
 #include "apps/pretraining_run.h"
 #include "kernels/core/check.h"
@@ -60,6 +61,28 @@ void check_options(const PretrainingOptions& o, const mae::Dataset& training, co
   check_run_options(o.run);
   check_loading(o.loading, o.run.folder, training, validation);
   check_recipe(o.recipe, training);
+}
+
+void check_options(const FinetuningRun& o, const mae::Dataset& training, const mae::Dataset& validation) {
+  require(o.evaluate_every > 0, "--evaluate-every", "must be positive", "1 for each epoch");
+  const double share = o.tuning.classifier.eval_share;
+  require(share > 0 && share <= 1, "--eval-crop", "is a part of the image: above 0, at most 1", "0.875, or 1");
+  check_run_options(o.run);
+  check_loading(o.loading, o.run.folder, training, validation);
+  check_recipe(o.recipe, training);
+  const mae::Config& c = o.tuning.classifier.encoder;
+  mae::check_augmentation(o.augmentation, training.channels, training.dtype, c.image_height, c.image_width);
+}
+
+std::optional<engine::FoundCheckpoint> check_run_folder(const FinetuningRun& o, std::uint64_t fingerprint) {
+  return check_run_folder(o.run, {.fingerprint = fingerprint,
+                                  .compute = o.compute,
+                                  .seed = o.recipe.seed,
+                                  .batch = o.recipe.batch,
+                                  .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
+                                    return mae::classifier_metadata(mae::classifier_config_of(checkpoint, path)) ==
+                                           mae::classifier_metadata(o.tuning.classifier);
+                                  }});
 }
 
 std::optional<engine::FoundCheckpoint> check_run_folder(const PretrainingOptions& o, std::uint64_t fingerprint) {

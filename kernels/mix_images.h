@@ -6,13 +6,11 @@
 //     out[b]   = b has a cut box:            value(p) inside of it, value(b) outside
 //                else                        lambda value(b) + (1 - lambda) value(p)     lambda 1: value(b), exactly
 //
-// The partner p of b is its mirror image within a group of `group` neighbours: the first with the last. Two partners so
-// see each other, and images that one sample of the data set gave are mixed when all are erased. A group of 1 mixes
-// nobody: each is its own partner.
+// The partner p of b is its mirror image within a group of `group` neighbours: the first with the last. p's partner is
+// b. A group of 1 mixes nobody: each is its own partner.
 //
 // The noise is a function of seed, sample, epoch and place, the same on every device within rounding: mix_noise.h. It
-// is computed in the type of out. Rows trust the values of boxes, which are clipped to nothing: they lie inside the
-// image.
+// is computed in the type of out. Of a box that reaches beyond the image, the part inside counts.
 #pragma once
 
 #include "kernels/core/launch.h"

@@ -24,9 +24,10 @@ void transform(const Editable& image, const Affine& map, const Fill& fill);
 /// Counterclockwise about the centre, the size kept.
 void rotate(const Editable& image, double degrees, const Fill& fill);
 
-void shear_x(const Editable& image, double factor,
-             const Fill& fill);  // a row at y shows what is factor * y to the right
+/// Row y shows what lies factor * y to the right, column x what lies factor * x below.
+void shear_x(const Editable& image, double factor, const Fill& fill);
 void shear_y(const Editable& image, double factor, const Fill& fill);
+
 void translate_x(const Editable& image, double share, const Fill& fill);  // to the left, in parts of the width
 void translate_y(const Editable& image, double share, const Fill& fill);  // up, in parts of the height
 

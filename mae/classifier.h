@@ -31,6 +31,7 @@ struct ClassifierConfig {
   Pooling pooling = Pooling::mean;
   Head head = Head::linear;
   Task task = Task::single;
+  double eval_share = 0.875;  // evaluation resizes to 1 / share of the model's sides, then takes the centre: 224 of 256
 
   std::int64_t K() const { return static_cast<std::int64_t>(classes.size()); }
 };
@@ -108,7 +109,10 @@ ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, cons
 /// values. Throws kernels::Error naming the file, and the key that it lacks or that has another shape.
 void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier);
 
-/// A classifier for inference with the weights of a checkpoint.
+/// Room for an average of weights, under their names behind "ema.", in a buffer of the same layout.
+std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const engine::Parameters& parameters);
+
+/// A classifier for inference with the weights of a checkpoint; with their average, where it holds one.
 std::unique_ptr<Classifier> load_classifier(kernels::Stream& stream, const std::string& path, kernels::DType compute);
 
 }  // namespace mae

@@ -1,5 +1,9 @@
 // Classifiers in files: what mae/classifier.h declares of checkpoints.
+#include <fmt/format.h>
+
 #include "engine/json.h"
+#include "engine/number.h"
+#include "engine/safetensors.h"
 #include "kernels/core/check.h"
 #include "mae/classifier.h"
 #include "mae/model_file.h"
@@ -8,7 +12,7 @@ namespace mae {
 namespace {
 
 constexpr const char *classes_key = "classifier.classes", *pooling_key = "classifier.pooling",
-                     *head_key = "classifier.head", *task_key = "classifier.task";
+                     *head_key = "classifier.head", *task_key = "classifier.task", *share_key = "classifier.eval_share";
 
 /// One of two names.
 bool is_first(const engine::Checkpoint& checkpoint, const std::string& path, const char* key, const char* first,
@@ -28,6 +32,7 @@ engine::Text classifier_metadata(const ClassifierConfig& c) {
   metadata[pooling_key] = c.pooling == Pooling::mean ? "mean" : "cls";
   metadata[head_key] = c.head == Head::linear ? "linear" : "probe";
   metadata[task_key] = c.task == Task::single ? "single" : "multi";
+  metadata[share_key] = fmt::format("{}", c.eval_share);
   return metadata;
 }
 
@@ -43,7 +48,18 @@ ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, cons
   c.pooling = is_first(checkpoint, path, pooling_key, "mean", "cls") ? Pooling::mean : Pooling::cls;
   c.head = is_first(checkpoint, path, head_key, "linear", "probe") ? Head::linear : Head::probe;
   c.task = is_first(checkpoint, path, task_key, "single", "multi") ? Task::single : Task::multi;
+  const auto share = checkpoint.metadata.find(share_key);
+  const auto number = share == checkpoint.metadata.end() ? std::nullopt : engine::parse_number<double>(share->second);
+  if (!number) throw kernels::Error(std::string("the metadata key ") + share_key + " must be a number", path);
+  c.eval_share = *number;
   return c;
+}
+
+std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const engine::Parameters& parameters) {
+  auto average = std::make_unique<engine::Parameters>(parameters.master_dtype());
+  for (const engine::Segment& s : parameters.segments()) average->add("ema." + s.name, s.shape, engine::Trainable::no);
+  average->reserve(stream, engine::Purpose::inference);
+  return average;
 }
 
 void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
@@ -58,6 +74,11 @@ std::unique_ptr<Classifier> load_classifier(kernels::Stream& stream, const std::
   load_checkpoint(path, stream, classifier->parameters(), engine::Content::weights);
   for (engine::Parameters* state : classifier->states())
     load_checkpoint(path, stream, *state, engine::Content::weights);
+  if (engine::SafetensorsFile(path).find("ema.cls_token")) {
+    const auto average = average_like(stream, classifier->parameters());
+    load_checkpoint(path, stream, *average, engine::Content::weights);
+    classifier->parameters().swap_values(stream, *average);
+  }
   return classifier;
 }
 

@@ -92,4 +92,12 @@ Csv parse_csv(std::string_view text, const std::string& where) {
   return csv;
 }
 
+int column_of(const Csv& csv, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    const auto found = std::find(csv.header.begin(), csv.header.end(), name);
+    if (found != csv.header.end()) return static_cast<int>(found - csv.header.begin());
+  }
+  return -1;
+}
+
 }  // namespace mae

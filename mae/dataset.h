@@ -64,4 +64,14 @@ Dataset open_dataset(const std::string& path, const Reading& reading = {});
 /// The splits "val" and "test" that lie beside a training split: `path` + ":val" finds the one. Empty for most data.
 std::vector<std::string> other_splits(const std::string& path);
 
+/// Sample i of it is sample indices[i] of `data`; each may come more than once. All else is that of `data`, but for the
+/// size and the fingerprint, which the indices change. Throws kernels::Error for no samples and for one that is not
+/// there.
+Dataset subset(const Dataset& data, std::vector<std::int64_t> indices);
+
+/// round(fraction x labelled samples) of them, in their order, as many of each class as possible: those that
+/// `choose_labels` (mae/probe.h) draws by the seed. Throws kernels::Error where there are no labels, and where a class
+/// would be empty.
+Dataset label_fraction(const Dataset& data, double fraction, std::uint32_t seed);
+
 }  // namespace mae

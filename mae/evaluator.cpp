@@ -24,8 +24,9 @@ Evaluator::Evaluator(engine::Workspace& workspace, const Classifier& classifier,
 }
 
 /// The images of a batch, each by a thread of its own; of several that fail, the first says why.
-Batch Evaluator::read(const Dataset& data, std::int64_t first, std::int64_t count, double share) const {
+Batch Evaluator::read(const Dataset& data, std::int64_t first, std::int64_t count) const {
   const Config& config = classifier_.config().encoder;
+  const double share = classifier_.config().eval_share;
   const std::size_t bytes = static_cast<std::size_t>(config.image_height) *
                             static_cast<std::size_t>(config.image_width) * static_cast<std::size_t>(config.channels) *
                             kernels::size_of(data.dtype);
@@ -53,12 +54,12 @@ Batch Evaluator::read(const Dataset& data, std::int64_t first, std::int64_t coun
   return batch;
 }
 
-Scores Evaluator::run(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress) {
+Scores Evaluator::run(const Dataset& data, const std::function<void(std::int64_t)>& progress) {
   kernels::Stream& stream = workspace_.stream();
   Scores scores{.count = data.size, .K = classifier_.config().K(), .logits = {}, .labels = {}};
   for (std::int64_t first = 0; first < data.size; first += at_once) {
     const std::int64_t count = std::min(at_once, data.size - first);
-    const Batch batch = read(data, first, count, share);
+    const Batch batch = read(data, first, count);
     const int slot = inputs_.fill(batch, 0, count);
     Context context = workspace_.context();
     const Tensor logits = classifier_.logits(context, inputs_.images(slot, count), every_.masking(count));

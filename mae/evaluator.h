@@ -28,13 +28,12 @@ class Evaluator {
   /// Includes its program in the workspace, whose reserve() comes after it. `pixels`: dtype of the data sets.
   Evaluator(engine::Workspace& workspace, const Classifier& classifier, kernels::DType pixels);
 
-  /// Images are resized so that they just cover 1 / share of the model's sides, and cut to their centre (official: 224
-  /// of 256, share 0.875). progress(done) is called now and then. Throws for an image that cannot be read: an accuracy
-  /// without it would be another one.
-  Scores run(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress = {});
+  /// Images are brought to the model's size by its eval_share. progress(done) is called now and then. Throws for an
+  /// image that cannot be read: an accuracy without it would be another one.
+  Scores run(const Dataset& data, const std::function<void(std::int64_t)>& progress = {});
 
  private:
-  Batch read(const Dataset& data, std::int64_t first, std::int64_t count, double share) const;
+  Batch read(const Dataset& data, std::int64_t first, std::int64_t count) const;
 
   engine::Workspace& workspace_;
   const Classifier& classifier_;

@@ -14,25 +14,12 @@ namespace {
 using kernels::DType;
 using kernels::Purpose;
 
-constexpr const char* average_prefix = "ema.";
-
 Classifier& initialized(Classifier& classifier, kernels::Stream& stream, const FinetuningOptions& options,
                         std::uint32_t seed) {
   classifier.initialize(stream, seed, options.init, engine::Purpose::training);
   if (!options.from.empty()) load_encoder(options.from, stream, classifier);
   set_layer_decay(classifier.parameters(), options.layer_decay, options.classifier.encoder.depth);
   return classifier;
-}
-
-/// Weights of the same names under a prefix, in buffers of the same layout.
-std::unique_ptr<engine::Parameters> average_of(kernels::Stream& stream, const engine::Parameters& parameters) {
-  auto average = std::make_unique<engine::Parameters>(parameters.master_dtype());
-  for (const engine::Segment& s : parameters.segments())
-    average->add(average_prefix + s.name, s.shape, engine::Trainable::no);
-  average->reserve(stream, engine::Purpose::inference);
-  stream.copy(average->master().data, parameters.master().data,
-              static_cast<std::size_t>(parameters.flat_size()) * kernels::size_of(parameters.master_dtype()));
-  return average;
 }
 
 template <class T>
@@ -127,7 +114,12 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
                  .after_update = [this](kernels::Stream& s, const engine::UpdateState& u) { after_update(s, u); }}),
       evaluator_(training_.workspace(), classifier_, training.pixels) {
   if (!options_.class_weight.empty()) class_weight_ = upload(stream, options_.class_weight);
-  if (options_.ema > 0) average_ = average_of(stream, classifier_.parameters());
+  if (options_.ema > 0) {
+    const engine::Parameters& p = classifier_.parameters();
+    average_ = average_like(stream, p);
+    stream.copy(average_->master().data, p.master().data,
+                static_cast<std::size_t>(p.flat_size()) * kernels::size_of(p.master_dtype()));
+  }
   training_.reserve();
 }
 
@@ -248,10 +240,10 @@ engine::States Finetuning::states() {
   return states;
 }
 
-Scores Finetuning::evaluate(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress) {
-  if (!average_) return evaluator_.run(data, share, progress);
+Scores Finetuning::evaluate(const Dataset& data, const std::function<void(std::int64_t)>& progress) {
+  if (!average_) return evaluator_.run(data, progress);
   const Exchanged exchanged(stream_, classifier_.parameters(), *average_);
-  return evaluator_.run(data, share, progress);
+  return evaluator_.run(data, progress);
 }
 
 void Finetuning::save(const std::string& path, const engine::Text& run, engine::Content content) {

@@ -49,7 +49,7 @@ class Finetuning {
   Classifier& classifier() { return classifier_; }
 
   /// With the average of the weights, where there is one.
-  Scores evaluate(const Dataset& data, double share, const std::function<void(std::int64_t)>& progress = {});
+  Scores evaluate(const Dataset& data, const std::function<void(std::int64_t)>& progress = {});
 
   void save(const std::string& path, const engine::Text& run, engine::Content content);
   /// Weights, moments, averages, step, and what rows chose by timing. Throws kernels::Error when the file's model is

@@ -44,15 +44,6 @@ class MissingFiles {
   int line_ = 0;
 };
 
-/// The column of the first of these names that the header has, or -1.
-int column(const Csv& csv, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const auto found = std::find(csv.header.begin(), csv.header.end(), name);
-    if (found != csv.header.end()) return static_cast<int>(found - csv.header.begin());
-  }
-  return -1;
-}
-
 const std::string& field(const Csv& csv, std::size_t row, int at) {
   return csv.rows[row][static_cast<std::size_t>(at)];
 }
@@ -136,8 +127,8 @@ Dataset open_image_list(const fs::path& list, const Reading& reading) {
 Dataset open_image_csv(const fs::path& path, Split split, const Reading& reading) {
   const std::string where = path.string();
   const Csv csv = parse_csv(engine::read_file(where), where);
-  const int name = column(csv, {"path", "file", "filename", "image"}), label = column(csv, {"label", "class"}),
-            part = column(csv, {"split"});
+  const int name = column_of(csv, path_columns), label = column_of(csv, {"label", "class"}),
+            part = column_of(csv, {"split"});
   if (name < 0) {
     throw kernels::Error("has no column path, file, filename or image", where, "a header row that names the columns");
   }
@@ -161,7 +152,7 @@ Dataset open_image_csv(const fs::path& path, Split split, const Reading& reading
 
 std::set<Split> splits_of_csv(const fs::path& path) {
   const Csv csv = parse_csv(engine::read_file(path.string()), path.string());
-  return splits_of(csv, column(csv, {"split"}), path.string());
+  return splits_of(csv, column_of(csv, {"split"}), path.string());
 }
 
 }  // namespace mae

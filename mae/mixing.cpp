@@ -95,11 +95,12 @@ Mix draw_mix(const MixOptions& o, std::uint32_t seed, std::uint32_t step, std::u
 }
 
 EraseBox random_erase(int height, int width, const EraseOptions& o, const DrawOf& draw) {
-  if (kernels::uniform(words(draw, kernels::Purpose::erase, 0).w[0]) >= o.probability) return {};
+  const auto block = [&](std::uint32_t n) { return words(draw, kernels::Purpose::erase, n, 1 + draw.view); };
+  if (kernels::uniform(block(0).w[0]) >= o.probability) return {};
   const double image = static_cast<double>(height) * width;
   const double low = std::log(o.aspect_low), high = std::log(o.aspect_high);
   for (std::uint32_t attempt = 1; attempt <= 10; ++attempt) {
-    const auto [w] = words(draw, kernels::Purpose::erase, attempt);
+    const auto [w] = block(attempt);
     const double area = image * between(o.area_low, o.area_high, w[0]), aspect = std::exp(between(low, high, w[1]));
     const int box_height = rounded(std::sqrt(area * aspect)), box_width = rounded(std::sqrt(area / aspect));
     if (box_height < 1 || box_height >= height || box_width < 1 || box_width >= width) continue;

@@ -10,8 +10,8 @@
 // Erase:  with `probability`, up to ten times: area = U(area) * height * width, aspect = exp(U(log aspect)), the box
 //         sqrt(area * aspect) high and sqrt(area / aspect) wide, sides rounded half to even, placed uniformly if both
 //         are shorter than the image's.
-// Draws:  key (seed, erase), counter (element, view, sample, epoch); element 0 whether, try t uses 4 (t + 1) and the
-//         three after it: area, aspect, top, left.
+// Draws:  key (seed, erase), counter (element, 1 + view, sample, epoch), subindex 0 being the noise's; element 0
+//         whether, try t uses 4 (t + 1) and the three after it: area, aspect, top, left.
 #pragma once
 
 #include "mae/draws.h"
@@ -34,7 +34,7 @@ struct Mix {
 };
 
 /// Beta(alpha, beta) from the words of `counter` and its following blocks, in f64: two gammas by Marsaglia and Tsang
-/// (2000), each above its rejections. 0 < alpha, beta.
+/// (2000). 0 < alpha, beta.
 double draw_beta(double alpha, double beta, kernels::PhiloxCounter counter, kernels::PhiloxKey key);
 
 /// Of images of height x width. Throws kernels::Error for negative alphas and for probabilities outside 0 to 1.

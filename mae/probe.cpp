@@ -26,29 +26,6 @@ constexpr double tolerance = 1e-4;
 
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-/// Throws unless the features can be probed; returns K.
-std::int64_t check(const Features& train, const Features& test, const ProbeOptions& options) {
-  for (const Features* part : {&train, &test}) {
-    const char* where = part == &train ? "probe: training features" : "probe: test features";
-    if (part->count <= 0 || part->width <= 0 || part->values.size() != index(part->count * part->width) ||
-        part->labels.size() != index(part->count))
-      throw Error("values and labels do not have count x width and count elements", where);
-    if (part->width != train.width) throw Error("they are not as wide as the training features", where);
-    if (!std::all_of(part->values.begin(), part->values.end(), [](float v) { return std::isfinite(v); }))
-      throw Error("some values are not finite", where, "a checkpoint from before the training diverged");
-    if (*std::min_element(part->labels.begin(), part->labels.end()) < 0)
-      throw Error("some samples have no label", where, "a data set with labels: folders DIR/<class>/, IDX or CIFAR-10");
-  }
-  const std::int64_t classes = std::int64_t{1} + *std::max_element(train.labels.begin(), train.labels.end());
-  if (classes < 2) throw Error("there is only one class", "probe: training features");
-  if (*std::max_element(test.labels.begin(), test.labels.end()) >= classes)
-    throw Error("there are labels that the training split does not have", "probe: test features");
-  if (options.labels != 0 && (options.labels < classes || options.labels > train.count))
-    throw Error(std::to_string(options.labels) + " labels are asked for", "probe",
-                "0 for all, or " + std::to_string(classes) + " (one a class) to " + std::to_string(train.count));
-  return classes;
-}
-
 struct Scaling {
   std::vector<double> mean, factor;  // (D) factor: 1 / std, or 0 for a constant feature
 };
@@ -129,6 +106,28 @@ double choose_penalty(Table& table, std::vector<double>& parameters, int limit) 
 
 }  // namespace
 
+std::int64_t check_features(const Features& train, const Features& test, std::int64_t labels, const std::string& who) {
+  for (const Features* part : {&train, &test}) {
+    const std::string where = who + (part == &train ? ": training features" : ": test features");
+    if (part->count <= 0 || part->width <= 0 || part->values.size() != index(part->count * part->width) ||
+        part->labels.size() != index(part->count))
+      throw Error("values and labels do not have count x width and count elements", where);
+    if (part->width != train.width) throw Error("they are not as wide as the training features", where);
+    if (!std::all_of(part->values.begin(), part->values.end(), [](float v) { return std::isfinite(v); }))
+      throw Error("some values are not finite", where, "a checkpoint from before the training diverged");
+    if (*std::min_element(part->labels.begin(), part->labels.end()) < 0)
+      throw Error("some samples have no label", where, "a data set with labels: folders DIR/<class>/, IDX or CIFAR-10");
+  }
+  const std::int64_t classes = std::int64_t{1} + *std::max_element(train.labels.begin(), train.labels.end());
+  if (classes < 2) throw Error("there is only one class", who + ": training features");
+  if (*std::max_element(test.labels.begin(), test.labels.end()) >= classes)
+    throw Error("there are labels that the training split does not have", who + ": test features");
+  if (labels != 0 && (labels < classes || labels > train.count))
+    throw Error(std::to_string(labels) + " labels are asked for", who,
+                "0 for all, or " + std::to_string(classes) + " (one a class) to " + std::to_string(train.count));
+  return classes;
+}
+
 std::vector<std::int64_t> choose_labels(std::span<const std::int32_t> labels, std::int64_t wanted, std::uint32_t seed) {
   struct Sample {
     std::int64_t sample, rank;  // rank: place in its class
@@ -162,7 +161,7 @@ std::vector<std::int64_t> choose_labels(std::span<const std::int32_t> labels, st
 }
 
 ProbeResult linear_probe(const Features& train, const Features& test, const ProbeOptions& options) {
-  const std::int64_t classes = check(train, test, options);
+  const std::int64_t classes = check_features(train, test, options.labels, "probe");
   const std::vector<std::int64_t> chosen = choose_labels(train.labels, options.labels, options.seed);
   std::vector<std::int64_t> every(index(test.count));
   std::iota(every.begin(), every.end(), 0);

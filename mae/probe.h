@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace mae {
@@ -31,6 +32,10 @@ struct Features {
   std::vector<float> values;         // (count, width)
   std::vector<std::int32_t> labels;  // (count) 0 <= label
 };
+
+/// Throws kernels::Error, naming `who`, unless a classifier of `labels` (0: all) of the training samples can be made of
+/// these and tried on those; see linear_probe. Returns K: the largest training label + 1.
+std::int64_t check_features(const Features& train, const Features& test, std::int64_t labels, const std::string& who);
 
 struct ProbeOptions {
   std::int64_t labels = 0;  // training samples, class-balanced as far as possible; 0: all

@@ -5,13 +5,12 @@
 #include <vector>
 
 #include "kernels/cpu/parallel.h"
-#include "kernels/matmul.h"
+#include "mae/host_product.h"
 
 namespace mae {
 namespace {
 
 using kernels::Layout;
-using kernels::MatMul;
 using kernels::View;
 
 constexpr std::int64_t block_rows = 512;  // of a product: the second one finds the features in the cache
@@ -24,19 +23,6 @@ View rows_of(const View& x, std::int64_t first, std::int64_t count) {
   part.data = static_cast<char*>(x.data) + index(first * x.row_stride) * size_of(x.dtype);
   part.shape = {count, x.cols()};
   return part;
-}
-
-/// Launches a product with the scratch memory that its row asks for.
-void product(const MatMul& args) {
-  thread_local kernels::Stream stream(kernels::devices().front());
-  thread_local std::vector<std::byte> scratch;
-  kernels::Stream dry(kernels::devices().front(), kernels::StreamMode::dry);
-  launch(dry, args);
-  if (dry.scratch_wanted() > scratch.size()) {
-    scratch.resize(dry.scratch_wanted());
-    stream.lend_scratch(scratch.data(), scratch.size());
-  }
-  launch(stream, args);
 }
 
 template <class T>
@@ -71,13 +57,13 @@ void add_cross_entropy(const View& x, std::span<const std::int32_t> labels, cons
   for (std::int64_t first = 0; first < x.rows(); first += block_rows) {
     const View block = rows_of(x, first, std::min(block_rows, x.rows() - first));
     const View z = view_of(share.z, {block.rows(), classes});
-    product({.a = block, .b = w, .bias = b, .out = z, .b_layout = Layout::transposed});
+    host_product({.a = block, .b = w, .bias = b, .out = z, .b_layout = Layout::transposed});
     for (std::int64_t r = 0; r < block.rows(); ++r) {
       share.loss += residual_of(z.row<T>(r), classes, labels[index(first + r)]);
       for (std::int64_t k = 0; k < classes; ++k) share.db[index(k)] += static_cast<double>(z.row<T>(r)[k]);
     }
     const View dw = view_of(share.dw, w.shape);
-    product({.a = z, .b = block, .out = dw, .a_layout = Layout::transposed, .mode = kernels::Write::accumulate});
+    host_product({.a = z, .b = block, .out = dw, .a_layout = Layout::transposed, .mode = kernels::Write::accumulate});
   }
 }
 
@@ -131,11 +117,11 @@ double softmax_top1(const View& x, std::span<const std::int32_t> labels, std::sp
   std::vector<float> w(parameters.begin(), parameters.begin() + K * D);  // (K, D)
   std::vector<float> b(parameters.begin() + K * D, parameters.end());    // (K)
   std::vector<float> z(index(count * K));                                // (n, K)
-  product({.a = x,
-           .b = view_of(w, {K, D}),
-           .bias = view_of(b, {K}),
-           .out = view_of(z, {count, K}),
-           .b_layout = Layout::transposed});
+  host_product({.a = x,
+                .b = view_of(w, {K, D}),
+                .bias = view_of(b, {K}),
+                .out = view_of(z, {count, K}),
+                .b_layout = Layout::transposed});
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const float* row = z.data() + i * K;

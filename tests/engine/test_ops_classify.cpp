@@ -86,6 +86,27 @@ TEST_CASE("blocks that drop paths, blocks that do not, and the norms behind them
   }
 }
 
+TEST_CASE("a block leaves out what keep says: column 0 the attention, column 1 the MLP") {
+  Session session;
+  Parameters parameters(DType::f64);
+  const Block block = add_block(parameters, "block", {.dim = 6, .hidden = 7, .heads = 2});
+  parameters.reserve(session.stream, Purpose::inference);
+  const std::vector<double> draw = normals(parameters.flat_size(), 3);
+  for (std::size_t i = 0; i < draw.size(); ++i) Session::set(parameters.master(), i, draw[i]);
+  const Tensor x = session.variable({4, 3, 6}, normals(72, 1)),
+               keep = session.variable({4, 2}, {0, 0, 1, 0, 0, 1, 1, 1}, DType::i32);
+  const DropPath drop{.keep = keep.view};
+  Context c = session.context();
+  const auto half = Session::values(block.attention_half(c, x).view), whole = Session::values(block(c, x).view),
+             mlp = Session::values(block.mlp_half(c, x).view), given = Session::values(x.view),
+             dropped = Session::values(block(c, x, {}, drop).view);
+  const auto sample = [&](std::size_t i, const std::vector<double>& expected) {
+    for (std::size_t k = 18 * i; k < 18 * (i + 1); ++k) CHECK(dropped[k] == Approx(expected[k]).epsilon(1e-12));
+  };
+  sample(0, given), sample(1, half), sample(2, mlp), sample(3, whole);
+  CHECK(distance(half, mlp) > 0.1);
+}
+
 TEST_CASE("the MLP half of a block is trained alone, behind an attention half that has no tape") {
   for (const Fusion& fusion : fusions) {
     OpCheck check;
@@ -163,6 +184,19 @@ TEST_CASE("cross_entropy, smoothed and weighted, of two micro-batches") {
         .labels = rows_from(labels, b, 2), .lambda = share, .class_weight = weight.view, .smoothing = 0.1};
     return cross_entropy(c, logits, targets, slot.view, 0.25, mode);
   });
+}
+
+TEST_CASE("the losses of known numbers") {
+  Session session;
+  Context c = session.context();
+  const Tensor logits = session.variable({1, 5}, {1, 0, 0, 0, 0}), lambda = session.variable({1}, {1}),
+               labels = session.variable({1, 2}, {0, 0}, DType::i32), slot = session.variable({1}, {2}),
+               targets = session.variable({1, 5}, {1, 0, -1, -1, -1}, DType::i32);
+  cross_entropy(c, logits, {.labels = labels.view, .lambda = lambda.view, .smoothing = 0.1}, slot.view, 0.5,
+                kernels::Write::accumulate);
+  CHECK(Session::get(slot.view, 0) == Approx(2 + 0.5 * (std::log(std::exp(1) + 4) - (0.9 + 0.1 / 5))));
+  binary_cross_entropy(c, logits, {.targets = targets.view}, slot.view, 3, kernels::Write::overwrite);
+  CHECK(Session::get(slot.view, 0) == Approx(3 * (std::log(1 + std::exp(-1)) + std::log(2))));
 }
 
 TEST_CASE("binary_cross_entropy of two micro-batches") {

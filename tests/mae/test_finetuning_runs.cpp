@@ -51,7 +51,7 @@ TEST_CASE("fine-tuning learns, in f64, f32 and bf16") {
     const std::vector<double> losses = run.steps(60);
     INFO(kernels::name_of(compute) << ": " << mean(losses, 0, 5) << " -> " << mean(losses, 55, 60));
     CHECK(mean(losses, 55, 60) < 0.5 * mean(losses, 0, 5));
-    const mae::Scores scores = run.finetuning.evaluate(others, 1);
+    const mae::Scores scores = run.finetuning.evaluate(others);
     CHECK(accuracy(scores) > 0.6);
   }
 }
@@ -113,7 +113,7 @@ TEST_CASE("a resumed run has the bits of an uninterrupted one") {
     resumed->finetuning.save(second, {}, Content::training_state);
     CHECK(contents(first) == contents(second));  // weights, moments, averages, statistics
     CHECK(contents(first) != contents(half));
-    CHECK(resumed->finetuning.evaluate(data, 1).logits == whole->finetuning.evaluate(data, 1).logits);
+    CHECK(resumed->finetuning.evaluate(data).logits == whole->finetuning.evaluate(data).logits);
   }
 }
 
@@ -169,13 +169,13 @@ TEST_CASE("the average of the weights, and what is evaluated with it") {
     Workspace workspace(run->stream, compute);
     mae::Evaluator evaluator(workspace, averaged, data.dtype);
     workspace.reserve();
-    const std::vector<double> expected = evaluator.run(data, 1).logits;
+    const std::vector<double> expected = evaluator.run(data).logits;
     const auto before = run->weights();
-    CHECK(run->finetuning.evaluate(data, 1).logits == expected);
+    CHECK(run->finetuning.evaluate(data).logits == expected);
     CHECK(run->weights() == before);
     mae::Dataset damaged = data;
     damaged.image = [](std::int64_t) -> mae::Image { throw kernels::Error("damaged", "image 0"); };
-    CHECK_THROWS_WITH(run->finetuning.evaluate(damaged, 1), ContainsSubstring("damaged"));
+    CHECK_THROWS_WITH(run->finetuning.evaluate(damaged), ContainsSubstring("damaged"));
     CHECK(run->weights() == before);
   }
 }
@@ -236,7 +236,7 @@ TEST_CASE("scores are those of every image on its own") {
     TinyRun run(options, options.tuned.everything ? finetuning_recipe() : probe_recipe(), data, DType::f64);
     run.steps(1);
     std::vector<std::int64_t> done;
-    const mae::Scores all = run.finetuning.evaluate(data, 1, [&](std::int64_t n) { done.push_back(n); });
+    const mae::Scores all = run.finetuning.evaluate(data, [&](std::int64_t n) { done.push_back(n); });
     CHECK(done == std::vector<std::int64_t>{100, 200, 230});
     std::vector<double> logits;
     for (std::int64_t i = 0; i < 230; ++i) {
@@ -244,7 +244,7 @@ TEST_CASE("scores are those of every image on its own") {
       one.size = 1;
       one.image = [&](std::int64_t) { return data.image(i); };
       one.label = [&](std::int64_t) { return data.label(i); };
-      const mae::Scores scores = run.finetuning.evaluate(one, 1);
+      const mae::Scores scores = run.finetuning.evaluate(one);
       REQUIRE(scores.labels == std::vector<std::int32_t>{all.labels[static_cast<std::size_t>(i)]});
       logits.insert(logits.end(), scores.logits.begin(), scores.logits.end());
     }

@@ -112,8 +112,8 @@ TEST_CASE("drawn operators keep their values") {
       ops += std::string(d.applied ? "+" : "-") + name_of(d.op) + (d.negative ? "- " : " ");
     }
   }
-  CHECK(ops == "");
-  CHECK(draw_operator(recipe, 0, {.seed = 1}).magnitude == Approx(0).epsilon(1e-12));
+  CHECK(ops == "-Equalize -SolarizeAdd- +Brightness- -Invert -Solarize- -Posterize- -Invert- +TranslateXRel- ");
+  CHECK(draw_operator(recipe, 0, {.seed = 1}).magnitude == Approx(8.4271171929645234).epsilon(1e-12));
 }
 
 TEST_CASE("what was drawn is applied, one after the other") {

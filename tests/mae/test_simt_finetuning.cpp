@@ -17,7 +17,7 @@ Trained train(const char* device, mae::FinetuningOptions options, mae::Recipe re
                      others = labelled_data(3, options.classifier.encoder);
   TinyRun run(options, recipe, data, compute, kernels::find_device(device));
   Trained trained{.losses = run.steps(steps), .norms = run.norms, .scores = {}};  // replayed from the third on
-  trained.scores = run.finetuning.evaluate(others, 1).logits;
+  trained.scores = run.finetuning.evaluate(others).logits;
   return trained;
 }
 

@@ -22,7 +22,7 @@ inline mae::Dataset labelled_data(std::int64_t n, const mae::Config& c, DType dt
 /// Everything on: mixing, erasing, drop path, layer decay.
 inline mae::FinetuningOptions tiny_options() {
   mae::FinetuningOptions o;
-  o.classifier = {.encoder = tiny_config(), .classes = {"low", "middle", "high"}};
+  o.classifier = {.encoder = tiny_config(), .classes = {"low", "middle", "high"}, .eval_share = 1};
   o.init = mae::HeadInit::scratch;
   o.layer_decay = 0.75;
   o.drop_path = 0.4;

@@ -1,0 +1,170 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+#include <string>
+
+#include "apps/cli.h"
+#include "apps/commands.h"
+#include "apps/data_options.h"
+#include "apps/device_options.h"
+#include "apps/finetuning_run.h"
+#include "apps/model_options.h"
+#include "apps/output_file.h"
+#include "apps/progress.h"
+#include "apps/table.h"
+#include "engine/files.h"
+#include "kernels/core/check.h"
+#include "mae/metrics.h"
+#include "mae/table_labels.h"
+
+namespace apps {
+namespace {
+
+using engine::Json;
+
+struct EvalCommand {
+  std::string checkpoint, json, predictions, targets, dtype = "f32";
+  bool confusion = true;
+  DataOptions data;
+  DeviceOptions device;
+};
+
+void add_options(OptionTable& t, EvalCommand& o) {
+  t.add("checkpoint", o.checkpoint, "a classifier: RUN/best.safetensors, or one of RUN/checkpoints")
+      .shown_as("FILE")
+      .must_be_given();
+  t.add("data", o.data.data, "labelled images, as mae pretrain takes them; of a folder with splits, its test images")
+      .shown_as("PATH")
+      .must_be_given();
+  t.add("targets", o.targets, "of a classifier with --task multi: a CSV with a column for each class").shown_as("CSV");
+  add_orientation_option(t, o.data.orientation);
+  t.add("dtype", o.dtype, "of the computation").one_of({"f32", "bf16", "f64"});
+  t.add("confusion", o.confusion, "print the table of confusions, where there are at most 20 classes");
+  t.add("predictions", o.predictions, "write what was said of each image to this file").shown_as("CSV");
+  t.add("json", o.json, "write the numbers to this file too").shown_as("FILE");
+  add_device_options(t, o.device);
+}
+
+/// The images that are named; of a folder with splits, where none is named, the test split, else the other one.
+mae::Dataset open_test_data(const EvalCommand& o, const mae::Config& config) {
+  DataOptions data = o.data;
+  const std::vector<std::string> others = mae::other_splits(data.data);
+  if (others.empty()) return open_training_data(data, config);
+  return require_test_data(data, config);
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
+/// sample, file, label, then of a single task the prediction, its probability and whether it is right; of a multi task
+/// the probability of each class.
+void write_predictions(const std::string& path, const mae::Scores& s, const mae::ClassifierConfig& c,
+                       const mae::Dataset& data) {
+  const bool single = c.task == mae::Task::single;
+  std::string text = single ? "sample,file,label,predicted,probability,correct\n" : "sample,file";
+  for (std::size_t k = 0; !single && k < c.classes.size(); ++k)
+    text += "," + quoted(c.classes[k]) + (k + 1 == c.classes.size() ? "\n" : "");
+  for (std::int64_t i = 0; i < s.count; ++i) {
+    const double* z = s.logits.data() + i * s.K;
+    text += fmt::format("{},{}", i, quoted(data.file ? data.file(i) : ""));
+    if (single) {
+      const auto best = std::max_element(z, z + s.K) - z;
+      const double sum =
+          std::accumulate(z, z + s.K, 0.0, [&](double a, double x) { return a + std::exp(x - z[best]); });
+      const std::int32_t label = s.labels[static_cast<std::size_t>(i)];
+      text += fmt::format(",{},{},{:.6g},{}\n", label < 0 ? "" : quoted(c.classes[static_cast<std::size_t>(label)]),
+                          quoted(c.classes[static_cast<std::size_t>(best)]), 1 / sum, label == best ? 1 : 0);
+    } else {
+      for (std::int64_t k = 0; k < s.K; ++k) text += fmt::format(",{:.6g}", 1 / (1 + std::exp(-z[k])));
+      text += "\n";
+    }
+  }
+  engine::write_atomically(path, [&](engine::FileWriter& file) { file.write(text); });
+}
+
+void print_confusion(const mae::SingleLabelMetrics& m, const std::vector<std::string>& classes) {
+  constexpr std::size_t most_classes = 20, most_letters = 14;
+  const std::size_t K = classes.size();
+  if (K > most_classes) return;
+  std::vector<std::vector<std::string>> rows{{"is \\ taken for"}};
+  for (std::size_t k = 0; k < K; ++k) rows[0].push_back(std::to_string(k));
+  rows[0].push_back("recall %");
+  for (std::size_t i = 0; i < K; ++i) {
+    rows.push_back({fmt::format("{} {}", i, shortened(classes[i], most_letters))});
+    for (std::size_t j = 0; j < K; ++j) rows.back().push_back(std::to_string(m.confusion[i * K + j]));
+    rows.back().push_back(m.recall[i] ? fmt::format("{:.2f}", *m.recall[i]) : "none");
+  }
+  fmt::print("\n{}", aligned(rows, "l" + std::string(K + 1, 'r')));
+}
+
+void print_per_class(const mae::MultiLabelMetrics& m, const std::vector<std::string>& classes) {
+  const auto text = [](const std::optional<double>& x) { return x ? fmt::format("{:.4f}", *x) : std::string("none"); };
+  std::vector<std::vector<std::string>> rows{{"class", "positives", "negatives", "AUROC", "AP", "F1"}};
+  for (std::size_t k = 0; k < classes.size(); ++k) {
+    const mae::ClassMetrics& c = m.classes[k];
+    rows.push_back({classes[k], std::to_string(c.positives), std::to_string(c.negatives), text(c.auroc),
+                    text(c.average_precision), text(c.f1)});
+  }
+  fmt::print("\n{}", aligned(rows, "lrrrrr"));
+}
+
+std::function<void(std::int64_t)> shown_in(ProgressWriter& progress, std::int64_t images) {
+  return [&progress, images, start = clock_seconds(), said = clock_seconds()](std::int64_t done) mutable {
+    const double now = clock_seconds();
+    if (now - said < 10) return;
+    said = now;
+    const double rate = static_cast<double>(done) / (now - start);
+    progress.note(fmt::format("{} of {} images, {:.0f} images/s, ETA {}", done, images, rate,
+                              short_time(static_cast<double>(images - done) / rate)));
+  };
+}
+
+}  // namespace
+
+int eval(int argc, char** argv) {
+  EvalCommand o;
+  OptionTable table("eval", "how often is a fine-tuned classifier right?",
+                    "mae eval --checkpoint runs/finetuned/best.safetensors --data DIR:val --predictions out.csv");
+  add_options(table, o);
+  if (!table.parse(argc, argv)) return done;
+  check_output_file("--json", o.json);
+  check_output_file("--predictions", o.predictions);
+  kernels::Stream stream(open_device(o.device));
+  force_rows(stream, o.device);
+  const auto classifier = mae::load_classifier(stream, o.checkpoint, compute_type(o.dtype));
+  const mae::ClassifierConfig& config = classifier->config();
+  const mae::Dataset data = open_test_data(o, config.encoder);
+  std::vector<std::int8_t> targets;
+  if (config.task == mae::Task::multi) {
+    if (o.targets.empty()) throw UsageError("yes and no for each class are not given", "--targets", "--targets CSV");
+    mae::MultiLabels labels = mae::load_multi_labels(o.targets, data, mae::EmptyClasses::allow);
+    if (labels.classes != config.classes)
+      throw kernels::Error("the columns are other ones than the classes of the checkpoint", o.targets);
+    targets = std::move(labels.targets);
+  } else {
+    require_classes(config.classes, data);
+  }
+
+  engine::Workspace workspace(stream, compute_type(o.dtype));
+  mae::Evaluator evaluator(workspace, *classifier, data.dtype);
+  workspace.reserve();
+  ProgressWriter progress;
+  const mae::Scores scores = evaluator.run(data, shown_in(progress, data.size));
+  progress.finish();
+  const Json numbers = evaluation_of(scores, config.task, targets);
+  fmt::print("{} images of {}\n", data.size, data.path);
+  for (const Json& number : numbers.as_object()) fmt::print("{:<18} {:.4f}\n", number.key, number.as_double());
+  if (config.task == mae::Task::multi)
+    print_per_class(mae::multi_label_metrics(scores.view(), targets), config.classes);
+  else if (o.confusion) print_confusion(mae::single_label_metrics(scores.view(), scores.labels), config.classes);
+  if (!o.predictions.empty()) write_predictions(o.predictions, scores, config, data);
+  if (!o.json.empty()) write_json(o.json, numbers);
+  return done;
+}
+
+}  // namespace apps

@@ -1,0 +1,126 @@
+#include "apps/finetuning_run.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <filesystem>
+#include <sstream>
+
+#include "apps/learning_picture.h"
+#include "apps/model_options.h"
+#include "engine/files.h"
+#include "mae/metrics.h"
+
+namespace apps {
+namespace {
+
+namespace fs = std::filesystem;
+using engine::Json;
+
+/// "image 28 x 28 x 1, patch 4, encoder 128 x 4, mean pooling, 10 classes, last 1 of 4 blocks tuned"
+std::string description(const mae::FinetuningOptions& o) {
+  const mae::Config& c = o.classifier.encoder;
+  std::string tuned = "all tuned";
+  if (!o.tuned.everything) tuned = fmt::format("last {} of {} blocks tuned", o.tuned.blocks, c.depth);
+  if (!o.tuned.everything && o.tuned.blocks == 0) tuned = o.tuned.half ? "MLP of the last block tuned" : "head alone";
+  return fmt::format("image {} x {} x {}, patch {}, encoder {} x {}, {}, {} classes, {}, {}", c.image_height,
+                     c.image_width, c.channels, c.patch, c.dim, c.depth,
+                     o.classifier.pooling == mae::Pooling::mean ? "mean of patches" : "class token", o.classifier.K(),
+                     o.from.empty() ? "from scratch" : "from " + o.from, tuned);
+}
+
+/// The best value of the evaluations before `done`, by the first number of a line.
+double best_before(const std::string& evaluations, std::int64_t done) {
+  double best = -std::numeric_limits<double>::infinity();
+  if (!fs::exists(evaluations)) return best;
+  std::istringstream lines(engine::read_file(evaluations));
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = engine::parse_json(line, evaluations);
+    if (json.at("step").as_int() < done) best = std::max(best, json.as_object().front().as_double());
+  }
+  return best;
+}
+
+/// The evaluations of a run: when they are due, what they find, and whose weights are kept.
+class Evaluations {
+ public:
+  Evaluations(mae::Finetuning& finetuning, const FinetuningRun& options, const mae::Dataset& data)
+      : finetuning_(finetuning), o_(options), data_(data) {}
+
+  std::string evaluate(const Position& at, Json& line) {
+    const bool last = at.done == finetuning_.training().total();
+    const double due = std::max(1.0, std::round(o_.evaluate_every));
+    if (!last && std::fmod(std::round(at.epoch), due) != 0) return {};
+    line = evaluation_of(finetuning_.evaluate(data_), o_.tuning.classifier.task, o_.validation_targets);
+    keep_best(line.as_object().front().as_double(), at);
+    std::string text;
+    for (const Json& number : line.as_object()) text += fmt::format(", {} {:.4g}", number.key, number.as_double());
+    return text;
+  }
+
+ private:
+  void keep_best(double value, const Position& at) {
+    const std::string log = (fs::path(o_.run.folder) / "evaluations.jsonl").string();
+    if (value <= best_before(log, at.done)) return;
+    finetuning_.save((fs::path(o_.run.folder) / "best.safetensors").string(), {{"epochs", fmt::format("{}", at.epoch)}},
+                     engine::Content::weights);
+  }
+
+  mae::Finetuning& finetuning_;
+  const FinetuningRun& o_;
+  const mae::Dataset& data_;
+};
+
+}  // namespace
+
+Json evaluation_of(const mae::Scores& scores, mae::Task task, const std::vector<std::int8_t>& targets) {
+  if (task == mae::Task::single) {
+    const mae::SingleLabelMetrics m = mae::single_label_metrics(scores.view(), scores.labels);
+    return Json::object(
+        {{"top1", m.top1}, {"top5", m.top5}, {"balanced_accuracy", m.balanced_accuracy}, {"validation_loss", m.loss}});
+  }
+  const mae::MultiLabelMetrics m = mae::multi_label_metrics(scores.view(), targets);
+  return Json::object({{"auroc", m.auroc}, {"map", m.mean_average_precision}, {"macro_f1", m.macro_f1}});
+}
+
+RunEnd run_finetuning(kernels::Stream& stream, const FinetuningRun& o, const mae::Dataset& training,
+                      const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
+                      const StopRequest& stop, const std::function<void()>& write_config) {
+  const mae::Config& config = o.tuning.classifier.encoder;
+  mae::Loader loader(training, {.seed = o.recipe.seed,
+                                .batch = o.recipe.batch,
+                                .height = config.image_height,
+                                .width = config.image_width,
+                                .augmentation = o.augmentation,
+                                .workers = o.loading.workers,
+                                .max_damaged = o.loading.max_damaged});
+  mae::Finetuning finetuning(stream, o.tuning,
+                             {.recipe = o.recipe,
+                              .compute = o.compute,
+                              .pixels = training.dtype,
+                              .steps_per_epoch = loader.steps_per_epoch(),
+                              .replay = o.replay},
+                             o.execution);
+  write_config();
+  const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
+  Evaluations evaluations(finetuning, o, validation);
+  Job job{.training = finetuning.training(),
+          .loader = loader,
+          .description = description(o.tuning),
+          .at_start = Json::object({{"execution", execution_json(o.execution)}}),
+          .fingerprint = training.fingerprint,
+          .save = [&](const std::string& path,
+                      const engine::Text& run) { finetuning.save(path, run, engine::Content::training_state); },
+          .load = [&](const std::string& path) { finetuning.load(path); }};
+  if (validation.size > 0)
+    job.evaluate = [&](const Position& at, Json& line) { return evaluations.evaluate(at, line); };
+  job.draw = [&](const Position&, const RunRecord& record) {
+    write_loss_picture((fs::path(pictures) / "loss.png").string(), record.log_path(), record.events_path(),
+                       {.title = "Fine-tuning loss", .y_title = "cross-entropy"});
+    if (validation.size > 0)
+      write_accuracy_picture((fs::path(pictures) / "accuracy.png").string(), record.evaluations_path());
+  };
+  return run_training(stream, o.run, job, from, stop);
+}
+
+}  // namespace apps
