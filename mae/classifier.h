@@ -106,7 +106,8 @@ ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, cons
 
 /// Copies the encoder of a checkpoint of either kind into reserved parameters; what has no place in the classifier
 /// (the decoder, with Pooling::mean the final norm, a head of its own) is left out, and the head keeps its initial
-/// values. Throws kernels::Error naming the file, and the key that it lacks or that has another shape.
+/// values. Throws kernels::Error naming the file, and the key that it lacks or that has another shape; or where the
+/// encoder has another depth or other heads.
 void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier);
 
 /// Room for an average of weights, under their names behind "ema.", in a buffer of the same layout.

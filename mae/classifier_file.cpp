@@ -63,6 +63,14 @@ std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const 
 }
 
 void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
+  const Config& ours = classifier.config().encoder;
+  const Config theirs = config_of(engine::read_checkpoint(path), path);
+  // what shapes do not tell: another number of heads, or blocks that would be left out
+  if (theirs.depth != ours.depth || theirs.heads != ours.heads || theirs.qkv_bias != ours.qkv_bias)
+    throw kernels::Error(fmt::format("its encoder has {} blocks of {} heads, the classifier's {} of {}; or only one of "
+                                     "them has biases of q, k and v",
+                                     theirs.depth, theirs.heads, ours.depth, ours.heads),
+                         path, "the sizes that the checkpoint has");
   load_checkpoint(path, stream, classifier.parameters(), engine::Content::weights,
                   [](const std::string& name) { return !name.starts_with("head.") && !name.starts_with("fc_norm."); });
 }

@@ -65,6 +65,26 @@ class Exchanged {
   engine::Parameters &a_, &b_;
 };
 
+kernels::MixBoxes boxes_of(const EraseBox& erase, const Mix& mix) {
+  return {.erase_top = erase.top,
+          .erase_left = erase.left,
+          .erase_height = erase.height,
+          .erase_width = erase.width,
+          .cut_top = mix.top,
+          .cut_left = mix.left,
+          .cut_height = mix.height,
+          .cut_width = mix.width};
+}
+
+/// Partners must lie in one slice of a batch.
+void check_groups(const Batch& slice, std::int64_t group) {
+  const auto count = static_cast<std::int64_t>(slice.labels.size());
+  if (slice.first % group == 0 && count % group == 0) return;
+  throw kernels::Error("a slice of " + std::to_string(count) + " samples from sample " + std::to_string(slice.first) +
+                           " on cuts a mixing group of " + std::to_string(group),
+                       "fine-tuning", "slices of whole groups");
+}
+
 /// A view (B, 1) as (B).
 View as_vector(const View& column) { return kernels::view_of(column.data, column.dtype, {column.shape[0]}); }
 
@@ -94,6 +114,9 @@ void validate(const FinetuningOptions& o, const Recipe& recipe) {
   const auto K = static_cast<std::size_t>(o.classifier.K());
   require(o.class_weight.empty() || o.class_weight.size() == K, "--class-weights",
           std::to_string(o.class_weight.size()) + " weights for " + std::to_string(K) + " classes", "one a class");
+  require(o.classifier.task == Task::single || (!o.targets.empty() && o.targets.size() % K == 0), "--targets",
+          std::to_string(o.targets.size()) + " answers are not " + std::to_string(K) + " for each image",
+          "a row for every training image, a column for every class");
   for (double w : o.class_weight) require(w >= 0, "--class-weights", "must not be negative");
 }
 
@@ -140,11 +163,7 @@ std::vector<Column> Finetuning::values(const Batch& batch) const {
   const auto group = static_cast<std::size_t>(options_.mix.on() ? options_.mix_group : 1);
   const std::uint32_t seed = training_.recipe().seed;
   const bool single = options_.classifier.task == Task::single;
-  if (static_cast<std::size_t>(batch.first) % group != 0 || B % group != 0)
-    throw kernels::Error("samples " + std::to_string(batch.first) + " to " +
-                             std::to_string(batch.first + static_cast<std::int64_t>(B)) +
-                             " of a batch cut a mixing group of " + std::to_string(group) + " in two",
-                         "fine-tuning", "slices of whole groups");
+  check_groups(batch, static_cast<std::int64_t>(group));
   ColumnWriter<std::int32_t> labels(B, single ? 2 : K), boxes(B, kernels::mix_box_fields), keep(B, 2 * depth);
   ColumnWriter<double> lambda(B, 1);
   Mix mix;
@@ -159,18 +178,11 @@ std::vector<Column> Finetuning::values(const Batch& batch) const {
     *lambda.row(b) = mix.lambda;
     if (single) labels.row(b)[0] = batch.labels[b], labels.row(b)[1] = batch.labels[partner];
     else
-      for (std::size_t k = 0; k < K; ++k) labels.row(b)[k] = options_.targets[draw.sample * K + k];
+      for (std::size_t k = 0; k < K; ++k) labels.row(b)[k] = options_.targets[batch.samples[b] * K + k];
     const EraseBox erase = options_.erase.probability > 0
                                ? random_erase(config.image_height, config.image_width, options_.erase, draw)
                                : EraseBox{};
-    const kernels::MixBoxes both{.erase_top = erase.top,
-                                 .erase_left = erase.left,
-                                 .erase_height = erase.height,
-                                 .erase_width = erase.width,
-                                 .cut_top = mix.top,
-                                 .cut_left = mix.left,
-                                 .cut_height = mix.height,
-                                 .cut_width = mix.width};
+    const kernels::MixBoxes both = boxes_of(erase, mix);
     std::memcpy(boxes.row(b), &both, sizeof both);
     for (std::uint32_t i = 0; drops() && i < 2 * depth; ++i) {
       const std::uint32_t word = words(draw, Purpose::drop_path, i / 4).w[i % 4];

@@ -37,6 +37,7 @@ void append(Batch& batch, Image image, int height, int width, std::uint32_t samp
   batch.pixels.insert(batch.pixels.end(), fitting.pixels.begin(), fitting.pixels.end());
   batch.draws.insert(batch.draws.end(), {sample, 0});
   batch.labels.push_back(label);
+  batch.samples.push_back(sample);
 }
 
 Taken read_or_next(const Dataset& data, std::int64_t i, std::vector<Damaged>& damaged) {
@@ -123,6 +124,7 @@ std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
   slot->batch.first = options_.first;
   slot->batch.pixels.resize(count * sample_bytes_);
   slot->batch.labels.resize(count);
+  slot->batch.samples.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
     slot->batch.draws.push_back(order_[static_cast<std::size_t>(begin) + i]);
     slot->batch.draws.push_back(static_cast<std::uint32_t>(epoch));
@@ -197,6 +199,7 @@ void Loader::fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& dama
       recycle(std::move(read.image));
     }
     batch.labels[i] = data_.label ? data_.label(taken) : -1;
+    batch.samples[i] = static_cast<std::uint32_t>(taken);
   } catch (const kernels::Error&) {
     throw;  // names the file
   } catch (const std::exception& e) {

@@ -53,6 +53,7 @@ struct Batch {
   std::vector<std::byte, CacheAligned<std::byte>> pixels;  // (B, height, width, channels), the data set's dtype
   std::vector<std::uint32_t> draws;                        // (B, 2) sample index, epoch: what random draws are keyed by
   std::vector<std::int32_t> labels;                        // (B) -1: none
+  std::vector<std::uint32_t> samples;                      // (B) that were read: of the draws, but for damaged ones
   std::int64_t step = 0, first = 0;                        // of the run; where in the global batch its samples begin
 };
 

@@ -189,8 +189,14 @@ TEST_CASE("fine-tuning begins with the encoder of a checkpoint, and with a head 
   options.from = tuned;  // which has no norm.weight
   CHECK_THROWS_WITH(mae::Finetuning(stream, options, training),
                     ContainsSubstring("norm.weight") && ContainsSubstring(tuned));
-  options.classifier.encoder.dim = 64;
   options.from = path;
+  for (int mae::Config::*size : {&mae::Config::depth, &mae::Config::heads}) {
+    mae::FinetuningOptions other = options;
+    other.classifier.encoder.*size = 1;
+    CHECK_THROWS_WITH(mae::Finetuning(stream, other, training),
+                      ContainsSubstring("2 blocks of 2 heads") && ContainsSubstring(path));
+  }
+  options.classifier.encoder.dim = 64;
   CHECK_THROWS_WITH(mae::Finetuning(stream, options, training),
                     ContainsSubstring("cls_token") && ContainsSubstring("(1, 1, 64)") && ContainsSubstring(path));
 }
@@ -210,6 +216,11 @@ TEST_CASE("options that cannot be are named by their flag") {
   refuses("--mix-group", [](auto& o) { o.mix_group = 3; });
   refuses("--mix-group", [](auto& o) { o.mix_group = 32; });
   refuses("--task", [](auto& o) { o.classifier.task = mae::Task::multi; });
+  refuses("--targets", [](auto& o) {
+    o.mix.mixup = o.mix.cutmix = 0;
+    o.classifier.task = mae::Task::multi;
+    o.targets = {1, 0, 1, 1};
+  });
   refuses("--class-weights", [](auto& o) { o.class_weight = {1, 2}; });
   mae::FinetuningOptions o = tiny_options();
   o.tuned = {.everything = false, .blocks = 3};

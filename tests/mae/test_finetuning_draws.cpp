@@ -114,6 +114,33 @@ TEST_CASE("branches are kept as often as their rate says, each on its own") {
   CHECK(std::abs(again - 0.52) < 0.07);
 }
 
+TEST_CASE("a damaged image of many answers is replaced together with its answers") {
+  mae::FinetuningOptions options = still_options();
+  options.drop_path = 0.4;
+  options.erase.probability = 1;  // for as many columns as elsewhere
+  options.classifier.task = mae::Task::multi;
+  mae::Dataset data = labelled_data(64, options.classifier.encoder);
+  for (int i = 0; i < 64; ++i)
+    for (const int answer : {i % 2, i / 2 % 2, i / 4 % 2}) options.targets.push_back(static_cast<std::int8_t>(answer));
+  data.image = [whole = data.image](std::int64_t i) {
+    if (i == 20) throw kernels::Error("damaged", "sample 20");
+    return whole(i);
+  };
+  const mae::Recipe recipe = finetuning_recipe(64);
+  TinyRun run(options, recipe, data);
+  mae::LoaderOptions loading = loader_options(options.classifier.encoder, recipe);
+  loading.max_damaged = 0.1;
+  mae::Loader loader(data, loading);
+  const mae::Batch batch = loader.get(0);
+  run.finetuning.training().accumulate(batch, true);
+  const View answers = run.finetuning.training().inputs().column(0, 0, 64);
+  for (std::size_t b = 0; b < 64; ++b) {
+    const std::uint32_t drawn = batch.draws[2 * b], read = drawn == 20 ? 21 : drawn;
+    CHECK(batch.samples[b] == read);
+    for (std::size_t k = 0; k < 3; ++k) CHECK(answers.as<std::int32_t>()[3 * b + k] == static_cast<int>(read >> k & 1));
+  }
+}
+
 TEST_CASE("a slice that cuts a mixing group is refused") {
   const mae::FinetuningOptions options = tiny_options();
   const mae::Dataset data = labelled_data(64, options.classifier.encoder);

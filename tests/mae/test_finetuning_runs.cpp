@@ -172,6 +172,8 @@ TEST_CASE("the average of the weights, and what is evaluated with it") {
     const std::vector<double> expected = evaluator.run(data).logits;
     const auto before = run->weights();
     CHECK(run->finetuning.evaluate(data).logits == expected);
+    const std::unique_ptr<mae::Classifier> loaded = mae::load_classifier(run->stream, path, compute);
+    CHECK(bits(loaded->parameters().master()) == bits(averaged.parameters().master()));
     CHECK(run->weights() == before);
     mae::Dataset damaged = data;
     damaged.image = [](std::int64_t) -> mae::Image { throw kernels::Error("damaged", "image 0"); };
