@@ -1,6 +1,4 @@
 // The numbers of the recipe: rates, scales, what is decayed, initial values, targets, and what is drawn for a batch.
-#include "kernels/mix_images.h"
-#include "mae/model_file.h"
 #include "tests/support/folder.h"
 #include "tests/support/tiny_finetuning.h"
 
@@ -39,6 +37,7 @@ TEST_CASE("learning rates of the official fine-tuning") {
   kernels::Stream stream(kernels::devices().front());
   mae::Finetuning finetuning(stream, tiny_options(), {.recipe = recipe, .steps_per_epoch = 1251});
   const engine::WarmupCosine& schedule = finetuning.training().schedule();
+  CHECK(near(scale_of(finetuning.classifier(), "blocks.1.norm1.weight"), 0.75, 1e-12));
   CHECK(schedule.steps() == 125'100);
   CHECK(schedule.at(0) == 0);
   CHECK(near(schedule.at(1251), 4e-4, 1e-12));                      // 2e-3 / 5

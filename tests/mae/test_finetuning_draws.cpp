@@ -1,7 +1,7 @@
 // What fine-tuning draws for a batch, as it lies in the input slots: the same however the batch is cut.
 #include <array>
 
-#include "kernels/mix_images.h"
+#include "engine/init.h"
 #include "tests/support/tiny_finetuning.h"
 
 using namespace test;
@@ -84,6 +84,46 @@ TEST_CASE("partners mirror each other, and a group shares its lambda and box") {
   }
   CHECK(mixed > 100);
   CHECK((cut > 30 && cut < 100));
+}
+
+TEST_CASE("the encoder sees mixed images, and the loss mixed and smoothed targets") {
+  mae::FinetuningOptions options = tiny_options();
+  options.mix.cutmix = options.erase.probability = 0;
+  options.smoothing = 0.3;
+  const mae::Dataset data = labelled_data(64, options.classifier.encoder);
+  TinyRun run(options, finetuning_recipe(), data, DType::f64);
+  Parameters& p = run.finetuning.classifier().parameters();
+  const std::vector<double> logits{0.5, -1, 2};  // of every image
+  assign(run.stream, p.at("head.weight"), std::vector<double>(3 * 32, 0));
+  assign(run.stream, p.at("head.bias"), logits);
+  std::vector<double> seen;
+  run.stream.observer = [&](const kernels::LaunchRecord& r) {
+    if (r.kernel == std::string("patchify")) seen = Session::values(r.fields[0].view);
+  };
+  const mae::Batch batch = run.loader.get(0);
+  const double loss = run.finetuning.training().step(batch).loss;
+  run.stream.observer = {};
+  Columns c;
+  add(c, run.finetuning.training().inputs(), 0, 16);
+  std::vector<double> mixed;
+  double expected = 0;
+  const double log_sum = std::log(std::exp(0.5) + std::exp(-1) + std::exp(2));
+  for (std::size_t b = 0; b < 16; ++b) {
+    const std::size_t partner = b / 4 * 4 + 3 - b % 4;
+    const double lambda = c.lambda[b];
+    for (std::size_t i = 0; i < 256; ++i) {
+      const auto value = [&](std::size_t of) {
+        return (static_cast<double>(batch.pixels[256 * of + i]) / 255 - 0.5) / 0.25;
+      };
+      mixed.push_back(lambda * value(b) + (1 - lambda) * value(partner));
+    }
+    for (std::size_t k = 0; k < 3; ++k) {
+      const auto hot = [&](std::size_t of) { return 0.1 + 0.7 * (batch.labels[of] == static_cast<int>(k)); };
+      expected += (lambda * hot(b) + (1 - lambda) * hot(partner)) * (log_sum - logits[k]) / 16;
+    }
+  }
+  CHECK(distance(seen, mixed) <= 1e-12);
+  CHECK(std::abs(loss - expected) <= 1e-12);
 }
 
 TEST_CASE("branches are kept as often as their rate says, each on its own") {

@@ -111,8 +111,8 @@ TEST_CASE("a resumed run has the bits of an uninterrupted one") {
     parts.insert(parts.end(), rest.begin(), rest.end());
     CHECK(parts == losses);
     resumed->finetuning.save(second, {}, Content::training_state);
-    CHECK(contents(first) == contents(second));  // weights, moments, averages, statistics
-    CHECK(contents(first) != contents(half));
+    CHECK((contents(first) == contents(second)));  // weights, moments, averages, statistics
+    CHECK((contents(first) != contents(half)));
     CHECK(resumed->finetuning.evaluate(data).logits == whole->finetuning.evaluate(data).logits);
   }
 }
@@ -197,7 +197,7 @@ TEST_CASE("a step that is not finite changes neither weights nor averages nor st
     CHECK(!run.finetuning.training().step(bad).finite);
     CHECK(run.finetuning.training().first_not_finite(bad).find("output") != std::string::npos);
     run.finetuning.save(folder.file("after"), {}, Content::training_state);
-    CHECK(contents(folder.file("before")) == contents(folder.file("after")));
+    CHECK((contents(folder.file("before")) == contents(folder.file("after"))));
   }
 }
 
