@@ -1,4 +1,4 @@
-// The numbers of the recipe: rates, scales, what is decayed, initial values, targets, and what is drawn for a batch.
+// The numbers of the recipe: rates, scales, what is decayed, initial values, targets; what a checkpoint lends; refusals.
 #include "tests/support/folder.h"
 #include "tests/support/tiny_finetuning.h"
 
