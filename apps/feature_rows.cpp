@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "apps/cli.h"
 #include "apps/output_file.h"
@@ -129,11 +130,13 @@ std::vector<FeatureRow> feature_rows(FeatureSource& source, const FeatureOptions
   return rows;
 }
 
-void SeedSpread::add(double percent) {
-  sum += percent;
-  low = std::min(low, percent);
-  high = std::max(high, percent);
-  ++count;
+double SeedSpread::mean() const {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double SeedSpread::spread() const {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  return *high - *low;
 }
 
 std::string text_of(const SeedSpread& cell, int seeds) {

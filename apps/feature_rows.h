@@ -54,12 +54,11 @@ std::vector<FeatureRow> feature_rows(FeatureSource& source, const FeatureOptions
 
 /// Mean and spread (largest minus smallest) of percentages over seeds.
 struct SeedSpread {
-  double sum = 0, low = 100, high = 0;
-  int count = 0;
+  std::vector<double> values;  // by seed
 
-  void add(double percent);
-  double mean() const { return sum / count; }
-  double spread() const { return high - low; }
+  void add(double percent) { values.push_back(percent); }
+  double mean() const;
+  double spread() const;
 };
 
 /// "84.60 (0.08)"; without the spread where one seed was asked for.

@@ -97,7 +97,8 @@ int knn(int argc, char** argv) {
                                       {"labels", n == 0 ? source.train.size : n},
                                       {"k", command.k[i]},
                                       {"top1", found[i].mean()},
-                                      {"spread", found[i].spread()}}));
+                                      {"spread", found[i].spread()},
+                                      {"top1_by_seed", found[i].values}}));
       }
     }
   }

@@ -89,6 +89,7 @@ int probe(int argc, char** argv) {
                                     {"labels", cell.labels},
                                     {"top1", cell.top1.mean()},
                                     {"spread", cell.top1.spread()},
+                                    {"top1_by_seed", cell.top1.values},
                                     {"converged", cell.converged}}));
     }
   }

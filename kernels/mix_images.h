@@ -17,10 +17,19 @@
 
 namespace kernels {
 
-/// A row of boxes. In pixels; a box without area is none.
+/// In pixels; without area it is none.
+struct MixBox {
+  std::int32_t top = 0, left = 0, height = 0, width = 0;
+
+  MAE_HOST_DEVICE constexpr bool empty() const { return height <= 0 || width <= 0; }
+  MAE_HOST_DEVICE constexpr bool has(std::int64_t y, std::int64_t x) const {
+    return y >= top && y < top + height && x >= left && x < left + width;
+  }
+};
+
+/// A row of boxes.
 struct MixBoxes {
-  std::int32_t erase_top = 0, erase_left = 0, erase_height = 0, erase_width = 0;
-  std::int32_t cut_top = 0, cut_left = 0, cut_height = 0, cut_width = 0;
+  MixBox erase, cut;
 };
 inline constexpr std::int64_t mix_box_fields = sizeof(MixBoxes) / sizeof(std::int32_t);
 

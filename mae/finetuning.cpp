@@ -65,17 +65,6 @@ class Exchanged {
   engine::Parameters &a_, &b_;
 };
 
-kernels::MixBoxes boxes_of(const EraseBox& erase, const Mix& mix) {
-  return {.erase_top = erase.top,
-          .erase_left = erase.left,
-          .erase_height = erase.height,
-          .erase_width = erase.width,
-          .cut_top = mix.top,
-          .cut_left = mix.left,
-          .cut_height = mix.height,
-          .cut_width = mix.width};
-}
-
 /// Partners must lie in one slice of a batch.
 void check_groups(const Batch& slice, std::int64_t group) {
   const auto count = static_cast<std::int64_t>(slice.labels.size());
@@ -182,7 +171,9 @@ std::vector<Column> Finetuning::values(const Batch& batch) const {
     const EraseBox erase = options_.erase.probability > 0
                                ? random_erase(config.image_height, config.image_width, options_.erase, draw)
                                : EraseBox{};
-    const kernels::MixBoxes both = boxes_of(erase, mix);
+    const kernels::MixBoxes both{
+        .erase = {.top = erase.top, .left = erase.left, .height = erase.height, .width = erase.width},
+        .cut = {.top = mix.top, .left = mix.left, .height = mix.height, .width = mix.width}};
     std::memcpy(boxes.row(b), &both, sizeof both);
     for (std::uint32_t i = 0; drops() && i < 2 * depth; ++i) {
       const std::uint32_t word = words(draw, Purpose::drop_path, i / 4).w[i % 4];

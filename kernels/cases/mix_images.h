@@ -45,13 +45,13 @@ struct Case<MixImages> {
                         {.seed = 0, .purpose = static_cast<std::uint32_t>(Purpose::test)});
         return static_cast<std::int32_t>(word % static_cast<std::uint32_t>(count));
       };
-      MixBoxes& box = a.boxes.as<MixBoxes>()[b];
-      box = {};
-      if (b % 3 != 1) box.erase_height = 1 + below(0, H), box.erase_width = 1 + below(1, W);
-      if (b % 5 == 4) box.erase_height = H, box.erase_width = W;
-      if (b % 4 < 2) box.cut_height = 1 + below(2, H), box.cut_width = below(3, 2 * W) % (W + 1);  // or no area
-      box.erase_top = below(4, H - box.erase_height + 1), box.erase_left = below(5, W - box.erase_width + 1);
-      box.cut_top = below(6, H - box.cut_height + 1), box.cut_left = below(7, W - box.cut_width + 1);
+      MixBox erase, cut;
+      if (b % 3 != 1) erase.height = 1 + below(0, H), erase.width = 1 + below(1, W);
+      if (b % 5 == 4) erase.height = H, erase.width = W;
+      if (b % 4 < 2) cut.height = 1 + below(2, H), cut.width = below(3, 2 * W) % (W + 1);  // or no area
+      erase.top = below(4, H - erase.height + 1), erase.left = below(5, W - erase.width + 1);
+      cut.top = below(6, H - cut.height + 1), cut.left = below(7, W - cut.width + 1);
+      a.boxes.as<MixBoxes>()[b] = {erase, cut};
       a.lambda.as<double>()[b] = b % 7 == 3 ? 1 : 0.1 + 0.03 * below(8, 30);
     }
   }

@@ -6,47 +6,46 @@
 namespace kernels::cpu {
 namespace {
 
-/// The columns [begin, end) of a line of pixels that a box covers; none where the line lies beside it.
-struct Covered {
-  std::int64_t begin, end;
-
-  Covered(std::int64_t y, std::int32_t top, std::int32_t left, std::int32_t height, std::int32_t width)
-      : begin(left), end(y >= top && y < top + height ? left + width : left) {}
-  bool has(std::int64_t x) const { return x >= begin && x < end; }
-};
-
 /// value(b, y, x, c) of mix_images.h, for one line of pixels of one sample.
 template <class Pixel, class T>
 struct Line {
-  const MixImages& a;
-  std::int64_t b, y;
-  Covered erased;
-  const T *scale = a.scale.as<T>(), *shift = a.shift.as<T>();
-  const std::uint32_t* draw = a.draws.row<std::uint32_t>(b);
+  const Pixel* pixels;  // W of them, `stride` apart
+  std::int64_t stride, C;
+  const T *scale, *shift;  // (C)
+  MixBox erased;
+  std::int64_t y;
+  std::uint32_t element, sample, epoch, seed;  // element: of the line's first value in its image
 
-  Line(const MixImages& args, const MixBoxes& box, std::int64_t sample, std::int64_t line)
-      : a(args), b(sample), y(line), erased(line, box.erase_top, box.erase_left, box.erase_height, box.erase_width) {}
+  Line(const MixImages& a, std::int64_t b, std::int64_t line)
+      : pixels(a.images.row<Pixel>((b * a.images.shape[1] + line) * a.images.shape[2])),
+        stride(a.images.row_stride),
+        C(a.images.cols()),
+        scale(a.scale.as<T>()),
+        shift(a.shift.as<T>()),
+        erased(a.boxes.as<MixBoxes>()[b].erase),
+        y(line),
+        element(static_cast<std::uint32_t>(line * a.images.shape[2] * C)),
+        sample(a.draws.row<std::uint32_t>(b)[0]),
+        epoch(a.draws.row<std::uint32_t>(b)[1]),
+        seed(a.seed) {}
 
   T value(std::int64_t x, std::int64_t c) const {
-    const std::int64_t H = a.images.shape[1], W = a.images.shape[2], C = a.images.cols();
-    if (erased.has(x)) return erase_noise<T>(static_cast<std::uint32_t>((y * W + x) * C + c), draw[0], draw[1], a.seed);
-    return T(a.images.row<Pixel>((b * H + y) * W + x)[c]) * scale[c] + shift[c];
+    if (erased.has(y, x)) return erase_noise<T>(element + static_cast<std::uint32_t>(x * C + c), sample, epoch, seed);
+    return T(pixels[x * stride + c]) * scale[c] + shift[c];
   }
 };
 
 template <class Pixel, class T>
 void mix_line(const MixImages& a, std::int64_t b, std::int64_t y) {
-  const std::int64_t H = a.images.shape[1], W = a.images.shape[2], C = a.images.cols(), p = mix_partner(b, a.group);
-  const MixBoxes &box = a.boxes.as<MixBoxes>()[b], &partner_box = a.boxes.as<MixBoxes>()[p];
-  const Line<Pixel, T> own(a, box, b, y), partner(a, partner_box, p, y);
-  const bool cut = box.cut_height > 0 && box.cut_width > 0;
-  const Covered covered(y, box.cut_top, box.cut_left, box.cut_height, box.cut_width);
+  const std::int64_t H = a.images.shape[1], W = a.images.shape[2], C = a.images.cols();
+  const Line<Pixel, T> own(a, b, y), partner(a, mix_partner(b, a.group), y);
+  const MixBox cut = a.boxes.as<MixBoxes>()[b].cut;
   const double lambda = a.lambda.as<double>()[b];
   const T keep = T(lambda), other = T(1 - lambda);
   for (std::int64_t x = 0; x < W; ++x) {
     T* out = a.out.row<T>((b * H + y) * W + x);
     for (std::int64_t c = 0; c < C; ++c) {
-      if (cut) out[c] = covered.has(x) ? partner.value(x, c) : own.value(x, c);
+      if (!cut.empty()) out[c] = cut.has(y, x) ? partner.value(x, c) : own.value(x, c);
       else if (lambda == 1) out[c] = own.value(x, c);
       else out[c] = keep * own.value(x, c) + other * partner.value(x, c);
     }

@@ -46,27 +46,19 @@ struct Place {
     x = 0;
     ++y;
   }
-  __device__ bool in(int top, int left, int height, int width) const {
-    return y >= top && y < top + height && x >= left && x < left + width;
-  }
-  __device__ bool erased(const MixBoxes& box) const {
-    return in(box.erase_top, box.erase_left, box.erase_height, box.erase_width);
-  }
-  __device__ bool cut(const MixBoxes& box) const {
-    return in(box.cut_top, box.cut_left, box.cut_height, box.cut_width);
-  }
+  __device__ bool in(const MixBox& box) const { return box.has(y, x); }
 };
 
 /// value(b) of the elements first to first + 3, of `count` of them that there are.
 template <class Pixel>
 __device__ void read(const Pointers<Pixel>& a, long long b, unsigned first, int count, float (&to)[values]) {
-  const MixBoxes box = a.boxes[b];
+  const MixBox box = a.boxes[b].erase;
   const long long corner = b * (a.each / a.C);
   bool erased[values], any = false;
   Place at(a, first);
 #pragma unroll
   for (int i = 0; i < values; ++i) {
-    erased[i] = at.erased(box);
+    erased[i] = at.in(box);
     any = any || erased[i];
     to[i] = 0;
     if (i < count && !erased[i]) {
@@ -91,20 +83,20 @@ __global__ void __launch_bounds__(threads) mix_kernel(Pointers<Pixel> a) {
   const unsigned first = (blockIdx.x % a.blocks_a_sample * threads + threadIdx.x) * values;
   if (first >= a.each) return;
   const int count = static_cast<int>(min(a.each - first, static_cast<unsigned>(values)));
-  const MixBoxes box = a.boxes[b];
-  const bool cut = box.cut_height > 0 && box.cut_width > 0;
+  const MixBox box = a.boxes[b].cut;
+  const bool cut = !box.empty();
   const double lambda = cut ? 0 : a.lambda[b];
   float own[values], partner[values] = {};
   read(a, b, first, count, own);
   bool wanted = !cut && lambda != 1;
   Place at(a, first);
-  for (int i = 0; cut && i < values; ++i, at.next(a)) wanted = wanted || at.cut(box);
+  for (int i = 0; cut && i < values; ++i, at.next(a)) wanted = wanted || at.in(box);
   if (wanted) read(a, p, first, count, partner);
   at = Place(a, first);
   const long long corner = b * (a.each / a.C);
 #pragma unroll
   for (int i = 0; i < values; ++i) {
-    if (cut) own[i] = at.cut(box) ? partner[i] : own[i];
+    if (cut) own[i] = at.in(box) ? partner[i] : own[i];
     else if (lambda != 1) own[i] = static_cast<float>(lambda) * own[i] + static_cast<float>(1 - lambda) * partner[i];
     if (!wide && i < count) a.out[corner + static_cast<long long>(at.y) * a.W + at.x][at.c] = own[i];
     at.next(a);

@@ -47,9 +47,9 @@ struct Images {
   }
 };
 
-bool inside(std::size_t y, std::size_t x, int top, int left, int height, int width) {
-  const int row = static_cast<int>(y), column = static_cast<int>(x);
-  return row >= top && row < top + height && column >= left && column < left + width;
+bool inside(std::size_t y, std::size_t x, const MixBox& box) {
+  const int row = static_cast<int>(y) - box.top, column = static_cast<int>(x) - box.left;
+  return row >= 0 && row < box.height && column >= 0 && column < box.width;
 }
 
 // The plain loop, with partners from a table and noise by its definition.
@@ -57,7 +57,7 @@ std::vector<double> plain(const Images<double>& a, const std::array<std::size_t,
   const auto value = [&](std::size_t b, std::size_t y, std::size_t x, std::size_t c) {
     const MixBoxes& box = a.boxes[b];
     const auto e = static_cast<std::uint32_t>((y * a.W + x) * a.C + c);
-    if (!inside(y, x, box.erase_top, box.erase_left, box.erase_height, box.erase_width)) return a.normalised(b, e);
+    if (!inside(y, x, box.erase)) return a.normalised(b, e);
     const PhiloxWords w = philox({e / 4, 0, a.draws[2 * b], a.draws[2 * b + 1]}, {a.seed, 10});
     const std::uint32_t u = w.w[e % 4 < 2 ? 0 : 2], v = w.w[e % 4 < 2 ? 1 : 3];
     const double radius = std::sqrt(-2 * std::log(1 - uniform(u))), angle = 2 * M_PI * uniform(v);
@@ -69,8 +69,7 @@ std::vector<double> plain(const Images<double>& a, const std::array<std::size_t,
     for (std::size_t i = 0; i < a.each; ++i) {
       const std::size_t c = i % a.C, x = i / a.C % a.W, y = i / a.C / a.W, p = partner[b];
       const double own = value(b, y, x, c), other = value(p, y, x, c);
-      if (box.cut_height * box.cut_width > 0)
-        out.push_back(inside(y, x, box.cut_top, box.cut_left, box.cut_height, box.cut_width) ? other : own);
+      if (box.cut.height * box.cut.width > 0) out.push_back(inside(y, x, box.cut) ? other : own);
       else out.push_back(a.lambda[b] * own + (1 - a.lambda[b]) * other);
     }
   }
@@ -88,12 +87,12 @@ TEST_CASE("mix_images is its plain loop, for partners in groups of 1, 2, 4 and 8
     Images<double> a;
     a.group = 1 << k;
     a.boxes = {{},
-               {.erase_top = 1, .erase_left = 2, .erase_height = 5, .erase_width = 7},
-               {.cut_top = 3, .cut_left = 0, .cut_height = 6, .cut_width = 5},
-               {8, 13, 1, 1, 0, 0, 9, 14},
-               {0, 0, 9, 14, 2, 2, 3, 3},
-               {2, 3, 0, 4, 5, 5, 4, 0},  // boxes without area
-               {4, 4, 2, 9, 4, 0, 1, 14},
+               {.erase = {1, 2, 5, 7}, .cut = {}},
+               {.erase = {}, .cut = {3, 0, 6, 5}},
+               {.erase = {8, 13, 1, 1}, .cut = {0, 0, 9, 14}},
+               {.erase = {0, 0, 9, 14}, .cut = {2, 2, 3, 3}},
+               {.erase = {2, 3, 0, 4}, .cut = {5, 5, 4, 0}},      // without area
+               {.erase = {-2, 9, 5, 50}, .cut = {4, -7, 1, 99}},  // reach beyond the image
                {}};
     a.lambda = {0.3, 1, 0.5, 0.5, 1, 0.75, 0.2, 0.05};
     a.run();
@@ -130,7 +129,7 @@ TEST_CASE("where nothing is drawn, mix_images is patchify's normalisation to the
 
 TEST_CASE("what is erased is noise of mean 0 and variance 1, of its own for each sample, epoch and seed") {
   Images<float> a;
-  for (MixBoxes& box : a.boxes) box = {.erase_height = 9, .erase_width = 14};
+  for (MixBoxes& box : a.boxes) box.erase = {0, 0, 9, 14};
   double sum = 0, squares = 0, fourth = 0, neighbours = 0, count = 0;
   for (a.draws[1] = 0; a.draws[1] < 40; ++a.draws[1]) {
     for (std::size_t b = 0; b < a.B; ++b) a.draws[2 * b + 1] = a.draws[1];
@@ -167,7 +166,7 @@ TEST_CASE("a sample's noise does not depend on its place in the batch") {
   Images<float> a, turned;
   for (Images<float>* images : {&a, &turned}) {
     images->group = 1;
-    for (MixBoxes& box : images->boxes) box = {.erase_top = 2, .erase_left = 3, .erase_height = 5, .erase_width = 9};
+    for (MixBoxes& box : images->boxes) box.erase = {2, 3, 5, 9};
   }
   turned.draws[2 * 6] = a.draws[2 * 1];
   std::copy_n(a.images.begin() + a.each, a.each, turned.images.begin() + 6 * a.each);
