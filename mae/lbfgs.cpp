@@ -42,7 +42,7 @@ std::vector<double> direction(const std::vector<double>& gradient, const std::de
 
 }  // namespace
 
-Minimum lbfgs(const Objective& objective, std::vector<double> start, int limit, double tolerance) {
+Minimum lbfgs(const Differentiable& objective, std::vector<double> start, int limit, double tolerance) {
   Minimum at{.x = std::move(start)};
   std::vector<double> gradient(at.x.size()), next_gradient(at.x.size()), next;
   at.value = objective(at.x, gradient);

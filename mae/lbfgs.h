@@ -15,7 +15,7 @@
 namespace mae {
 
 /// f(x), and its gradient written to `gradient`.
-using Objective = std::function<double(std::span<const double> x, std::span<double> gradient)>;
+using Differentiable = std::function<double(std::span<const double> x, std::span<double> gradient)>;
 
 struct Minimum {
   std::vector<double> x;
@@ -24,6 +24,6 @@ struct Minimum {
   bool converged = false;  // false: stopped by the limit
 };
 
-Minimum lbfgs(const Objective& objective, std::vector<double> start, int limit, double tolerance);
+Minimum lbfgs(const Differentiable& objective, std::vector<double> start, int limit, double tolerance);
 
 }  // namespace mae

@@ -84,7 +84,7 @@ TEST_CASE("the linear probe learns, by LARS, and no bit of the encoder moves") {
   CHECK(p.trainable_count() == 3 * 33);
 }
 
-TEST_CASE("a resumed run has the bits of an uninterrupted one") {
+TEST_CASE("a resumed fine-tuning has the bits of an uninterrupted one") {
   const mae::Dataset data = labelled_data(96, tiny_config());
   const TestFolder folder;
   const std::string half = folder.file("half"), first = folder.file("whole"), second = folder.file("resumed");

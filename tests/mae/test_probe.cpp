@@ -205,7 +205,7 @@ TEST_CASE("the gradient of softmax regression is that of finite differences") {
 }
 
 TEST_CASE("L-BFGS reaches known minima") {
-  const Objective rosenbrock = [](std::span<const double> x, std::span<double> g) {
+  const Differentiable rosenbrock = [](std::span<const double> x, std::span<double> g) {
     const double a = 1 - x[0], b = x[1] - x[0] * x[0];
     g[0] = -2 * a - 400 * x[0] * b;
     g[1] = 200 * b;

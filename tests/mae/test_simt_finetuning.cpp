@@ -6,17 +6,17 @@ using namespace test;
 
 namespace {
 
-struct Trained {
+struct Outcome {
   std::vector<double> losses, norms, scores;
 };
 
-Trained train(const char* device, mae::FinetuningOptions options, mae::Recipe recipe, DType compute = DType::f32,
+Outcome train(const char* device, mae::FinetuningOptions options, mae::Recipe recipe, DType compute = DType::f32,
               int steps = 4) {
   options.classifier.encoder.dim = 64;
   const mae::Dataset data = labelled_data(32, options.classifier.encoder),
                      others = labelled_data(3, options.classifier.encoder);
   TinyRun run(options, recipe, data, compute, kernels::find_device(device));
-  Trained trained{.losses = run.steps(steps), .norms = run.norms, .scores = {}};  // replayed from the third on
+  Outcome trained{.losses = run.steps(steps), .norms = run.norms, .scores = {}};  // replayed from the third on
   trained.scores = run.finetuning.evaluate(others).logits;
   return trained;
 }
@@ -41,11 +41,11 @@ TEST_CASE("four steps of fine-tuning with all that is drawn, on simt and on the 
     mae::FinetuningOptions options = tiny_options();
     options.ema = 0.5;
     const mae::Recipe recipe = short_recipe(finetuning_recipe(8, 4));
-    const Trained cpu = train("cpu", options, recipe), simt = train("simt", options, recipe);
+    const Outcome cpu = train("cpu", options, recipe), simt = train("simt", options, recipe);
     check_close(simt.losses, cpu.losses, 1e-5);
     check_close(simt.norms, cpu.norms, 1e-3);
     CHECK(distance(simt.scores, cpu.scores) <= 1e-3);
-    const Trained coarse = train("simt", options, recipe, DType::bf16, 2);
+    const Outcome coarse = train("simt", options, recipe, DType::bf16, 2);
     check_close(coarse.losses, cpu.losses, 2e-2);
   }
 }
@@ -53,7 +53,7 @@ TEST_CASE("four steps of fine-tuning with all that is drawn, on simt and on the 
 TEST_CASE("four steps of the linear probe, by LARS, on simt and on the CPU") {
   if constexpr (kernels::with_simt) {
     const mae::Recipe recipe = short_recipe(probe_recipe(8));
-    const Trained cpu = train("cpu", probe_options(), recipe), simt = train("simt", probe_options(), recipe);
+    const Outcome cpu = train("cpu", probe_options(), recipe), simt = train("simt", probe_options(), recipe);
     check_close(simt.losses, cpu.losses, 1e-5);
     check_close(simt.norms, cpu.norms, 1e-3);
     CHECK(distance(simt.scores, cpu.scores) <= 1e-3);
