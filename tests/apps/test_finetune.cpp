@@ -1,0 +1,250 @@
+// `mae finetune`, `mae probe --protocol official` and `mae eval`, as a user types them.
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "apps/finetune_options.h"
+#include "engine/checkpoint_folder.h"
+#include "engine/files.h"
+#include "engine/json.h"
+#include "tests/support/catch.h"
+#include "tests/support/folder.h"
+#include "tests/support/idx_file.h"
+#include "tests/support/mae_command.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using test::joined;
+using test::Words;
+
+/// A pretrained model, and its images of ten classes: 120 and 50.
+struct Pretrained {
+  TestFolder folder;
+  std::string data = folder.path(), checkpoint;
+  Pretrained() {
+    test::write_idx(data, "train", 120, 16);
+    test::write_idx(data, "t10k", 50, 16);
+    REQUIRE(test::mae_command(joined(test::pretrain_words(data, folder.file("run")), {"--depth", "2"})) == apps::done);
+    checkpoint = engine::newest_whole_checkpoint(folder.file("run/checkpoints"))->path;
+  }
+  /// Everything on that may be; four steps an epoch, three epochs.
+  Words words(const std::string& out) const {
+    return {"finetune", "--checkpoint", checkpoint, "--data",    data, "--out",       out,   "--batch",
+            "30",       "--mix-group",  "2",        "--epochs",  "3",  "--drop-path", "0.2", "--warmup-epochs",
+            "0.5",      "--ema",        "0.9",      "--workers", "2",  "--blr",       "0.02"};
+  }
+  Words probe_words(const std::string& out) const {
+    return {"probe", "--protocol", "official", "--checkpoint",    checkpoint, "--data",   data, "--out",
+            out,     "--batch",    "30",       "--warmup-epochs", "0.5",      "--epochs", "3"};
+  }
+  void check_refused(const Words& words, const std::string& named, int code = apps::bad_input) const {
+    const test::Answer refused = test::mae_answer(words);
+    INFO(refused.error);
+    CHECK(refused.code == code);
+    CHECK_THAT(refused.error, ContainsSubstring(named));
+  }
+};
+
+std::string newest(const std::string& run) { return engine::newest_whole_checkpoint(run + "/checkpoints")->path; }
+
+std::vector<engine::Json> lines_of(const std::string& path) {
+  std::vector<engine::Json> lines;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(engine::parse_json(line, path));
+  return lines;
+}
+
+std::size_t count_lines(const std::string& path) {
+  std::ifstream file(path);
+  return static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(file), {}, '\n'));
+}
+
+}  // namespace
+
+TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the bits of one that was left alone") {
+  const Pretrained t;
+  for (const bool probe : {false, true}) {
+    const auto words = [&](const std::string& out) { return probe ? t.probe_words(out) : t.words(out); };
+    const std::string whole = t.folder.file(probe ? "whole_probe" : "whole"),
+                      broken = t.folder.file(probe ? "broken_probe" : "broken");
+    REQUIRE(test::mae_command(words(whole)) == apps::done);
+    REQUIRE(test::mae_command(joined(words(broken), {"--stop-after", "6", "--save-every", "0.25"})) == apps::done);
+    const pid_t child = test::start("mae", joined(words(broken), {"--resume", "auto"}), broken + ".output");
+    while (count_lines(broken + "/log.jsonl") < 9 && waitpid(child, nullptr, WNOHANG) == 0)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    kill(child, SIGKILL);
+    test::wait_for(child);
+    REQUIRE(test::mae_command(joined(words(broken), {"--resume", "auto"})) == apps::done);
+    CHECK(lines_of(whole + "/log.jsonl").size() == 12);
+    for (const char* file : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
+      CHECK((engine::read_file(whole + file) == engine::read_file(broken + file)));
+    CHECK((engine::read_file(newest(whole)) == engine::read_file(newest(broken))));
+    CHECK(fs::file_size(whole + "/pictures/accuracy.png") > 1000);
+  }
+}
+
+TEST_CASE("eval repeats the logged numbers exactly, of the last checkpoint and of the best") {
+  const Pretrained t;
+  const std::string run = t.folder.file("tuned"), json = t.folder.file("eval.json"), csv = t.folder.file("eval.csv");
+  REQUIRE(test::mae_command(t.words(run)) == apps::done);
+  const std::vector<engine::Json> logged = lines_of(run + "/evaluations.jsonl");
+  REQUIRE(logged.size() == 3);
+  const auto best = std::max_element(logged.begin(), logged.end(), [](const engine::Json& a, const engine::Json& b) {
+    return a.at("top1").as_double() < b.at("top1").as_double();
+  });
+  const auto repeats = [&](const std::string& checkpoint, const engine::Json& line) {
+    const Words words{"eval", "--checkpoint", checkpoint, "--data", t.data, "--json", json, "--predictions", csv};
+    const test::Answer answer = test::mae_answer(words);
+    INFO(answer.error);
+    REQUIRE(answer.code == apps::done);
+    CHECK_THAT(answer.output, ContainsSubstring("is \\ taken for"));
+    const engine::Json numbers = engine::parse_json(engine::read_file(json), json);
+    for (const char* key : {"top1", "top5", "balanced_accuracy", "validation_loss"})
+      CHECK(numbers.at(key).as_double() == line.at(key).as_double());
+    CHECK(count_lines(csv) == 51);
+  };
+  repeats(newest(run), logged.back());
+  repeats(run + "/best.safetensors", *best);
+}
+
+TEST_CASE("blocks, poolings, optimizers, parts of the labels, and from scratch") {
+  const Pretrained t;
+  int n = 0;
+  const auto trains = [&](const Words& more, const std::string& said) {
+    const test::Answer answer =
+        test::mae_answer(joined(joined(t.words(t.folder.file("v" + std::to_string(n++))), {"--epochs", "1"}), more));
+    INFO(answer.error);
+    CHECK(answer.code == apps::done);
+    CHECK_THAT(answer.output, ContainsSubstring(said));
+  };
+  trains({"--blocks", "1"}, "last 1 of 2 blocks tuned");
+  trains({"--blocks", "half"}, "MLP of the last block tuned");
+  trains({"--blocks", "0", "--pooling", "cls"}, "class token, 10 classes");
+  trains({"--from-scratch", "--optimizer", "sgd"}, "from scratch, all tuned");
+  trains({"--label-fraction", "0.5", "--class-weights", "1,1,1,1,1,2,2,2,2,2"}, "2 steps = 1 epochs x 2");
+  trains({"--mixup", "0", "--cutmix", "0", "--erase", "0", "--drop-path", "0", "--dtype", "bf16"}, "cpu bf16");
+  trains({"--rand-augment", "none", "--color-jitter", "0.4", "--vertical-flip", "--turns"}, "4 steps");
+}
+
+TEST_CASE("what a fine-tuning refuses, before it writes anything") {
+  const Pretrained t;
+  const std::string run = t.folder.file("refused");
+  const auto refused = [&](const Words& more, const std::string& named, int code = apps::bad_input) {
+    t.check_refused(joined(t.words(run), more), named, code);
+    CHECK_FALSE(fs::exists(run + "/log.jsonl"));
+  };
+  refused({"--checkpoint", t.folder.file("none.safetensors")}, "none.safetensors");
+  refused({"--checkpoint", t.data + "/train-images-idx3-ubyte"}, "train-images-idx3-ubyte");
+  refused({"--checkpoint", ""}, "--from-scratch", apps::bad_usage);
+  refused({"--dim", "32"}, t.checkpoint);
+  refused({"--blocks", "3"}, "--blocks");
+  refused({"--blocks", "some"}, "--blocks");
+  refused({"--mix-group", "7"}, "--mix-group");
+  refused({"--label-fraction", "0.01"}, "classes");
+  refused({"--label-fraction", "2"}, "fraction");
+  refused({"--class-weights", "1,2"}, "--class-weights");
+  refused({"--task", "multi"}, "--targets", apps::bad_usage);
+  refused({"--rand-augment", "rand-x9"}, "rand");
+  refused({"--batch", "240", "--mix-group", "2"}, "--batch");
+  refused({"--eval-crop", "0"}, "--eval-crop");
+  refused({"--layer-decay", "1.5"}, "--layer-decay");
+  refused({"--smothing", "0"}, "--smoothing", apps::bad_usage);
+  t.check_refused(joined(t.probe_words(run), {"--micro-batch", "1"}), "--micro-batch");
+  t.check_refused({"eval", "--checkpoint", t.checkpoint, "--data", t.data}, "no classifier");
+
+  const std::string nine = t.folder.file("nine");  // the test images of another number of classes
+  fs::create_directory(nine);
+  test::write_idx(nine, "train", 9, 16);
+  const std::string tuned = t.folder.file("tuned");
+  REQUIRE(test::mae_command(joined(t.words(tuned), {"--epochs", "1"})) == apps::done);
+  t.check_refused(joined(t.words(tuned), {"--resume", "auto", "--epochs", "1", "--pooling", "cls"}), "not the one");
+  t.check_refused(joined(t.words(tuned), {"--epochs", "1"}), "there is a run");
+}
+
+TEST_CASE("answers of yes and no: AUROC, mAP and F1, from tables") {
+  const Pretrained t;
+  const auto table = [&](const std::string& name, int rows) {
+    std::ofstream out(t.folder.file(name));
+    out << "odd,large,third\n";
+    for (int i = 0; i < rows; ++i) out << i % 2 << "," << (i % 10 > 4) << "," << (i % 7 == 0 ? -1 : i % 3 == 0) << "\n";
+    return t.folder.file(name);
+  };
+  const std::string targets = table("targets.csv", 120), of_test = table("test.csv", 50), run = t.folder.file("multi"),
+                    json = t.folder.file("multi.json");
+  const Words words = joined(t.words(run), {"--task", "multi", "--targets", targets, "--val-targets", of_test,
+                                            "--mixup", "0", "--cutmix", "0"});
+  const test::Answer answer = test::mae_answer(words);
+  INFO(answer.error);
+  REQUIRE(answer.code == apps::done);
+  const engine::Json last = lines_of(run + "/evaluations.jsonl").back();
+  CHECK(last.at("auroc").as_double() > 0);
+  const Words eval{"eval", "--checkpoint", newest(run), "--data", t.data, "--targets", of_test, "--json", json};
+  const test::Answer evaluated = test::mae_answer(eval);
+  INFO(evaluated.error);
+  REQUIRE(evaluated.code == apps::done);
+  CHECK_THAT(evaluated.output, ContainsSubstring("third"));
+  const engine::Json numbers = engine::parse_json(engine::read_file(json), json);
+  for (const char* key : {"auroc", "map", "macro_f1"}) CHECK(numbers.at(key).as_double() == last.at(key).as_double());
+  t.check_refused(joined(words, {"--mixup", "0.8", "--out", t.folder.file("other")}), "mixed");
+  t.check_refused({"eval", "--checkpoint", newest(run), "--data", t.data, "--targets", targets}, "targets.csv");
+}
+
+TEST_CASE("the recipes of fine-tuning as files have their numbers, and the linear probe's are the command's defaults") {
+  const std::string folder = std::string(MAE_SOURCE_DIR) + "/apps/configs/";
+  const auto read = [&](apps::FinetuneCommand& o, const std::string& file) {
+    apps::OptionTable table("finetune", "", "");
+    add_options(table, o);
+    const Words words{"finetune", "--config", folder + file, "--data", "d", "--out", "o"};
+    std::vector<const char*> argv;
+    for (const std::string& word : words) argv.push_back(word.c_str());
+    REQUIRE(table.parse(static_cast<int>(argv.size()), argv.data()));
+    settle(o);
+  };
+  struct Expected {
+    const char* file;
+    double lr, layer_decay, drop_path, epochs;
+    std::int64_t group;
+  };
+  for (const Expected& e : {Expected{"vit_base_finetune.toml", 2e-3, 0.65, 0.1, 100, 32},
+                            Expected{"vit_large_finetune.toml", 4e-3, 0.75, 0.2, 50, 32},
+                            Expected{"vit_huge_finetune.toml", 4e-3, 0.75, 0.3, 50, 16}}) {
+    INFO(e.file);
+    apps::FinetuneCommand o = apps::finetune_defaults();
+    read(o, e.file);
+    CHECK(o.job.recipe.lr() == Approx(e.lr));
+    CHECK(o.job.recipe.epochs == e.epochs);
+    CHECK(o.job.recipe.warmup_epochs == 5);
+    CHECK(o.job.recipe.min_lr == 1e-6);
+    CHECK(o.job.recipe.optimizer.beta2 == 0.999);
+    CHECK(o.job.tuning.layer_decay == e.layer_decay);
+    CHECK(o.job.tuning.drop_path == e.drop_path);
+    CHECK(o.job.tuning.mix_group == e.group);
+    CHECK(o.job.augmentation.range.scale_low == 0.08);
+    CHECK(to_text(o.job.augmentation.rand) == "rand-m9-mstd0.5-inc1");
+    CHECK(o.job.augmentation.rand.fill == mae::Fill{124, 116, 104});
+    mae::validate(o.job.recipe);
+  }
+  apps::FinetuneCommand defaults = apps::probe_defaults(), probe = apps::probe_defaults();
+  apps::settle(defaults);
+  read(probe, "linear_probe.toml");
+  probe.job.recipe.micro_batch = 0;  // of the device, not of the recipe
+  apps::OptionTable of_defaults("probe", "", ""), of_file("probe", "", "");
+  defaults.data.data = "d", defaults.command.run.folder = "o";
+  add_options(of_defaults, defaults);
+  add_options(of_file, probe);
+  CHECK(of_defaults.to_toml() == of_file.to_toml());
+  CHECK(probe.job.recipe.lr() == Approx(6.4));
+  CHECK(probe.job.recipe.optimizer.trust == 0.001);
+  CHECK(probe.job.tuning.init == mae::HeadInit::probe);
+  for (const auto& file : fs::directory_iterator(folder)) {
+    const std::string name = file.path().filename();
+    if (!name.ends_with("_finetune.toml")) continue;
+    INFO(name);
+    apps::FinetuneCommand o = apps::finetune_defaults();
+    read(o, name);
+  }
+}
