@@ -25,7 +25,7 @@ namespace {
 using engine::Json;
 
 struct EvalCommand {
-  std::string checkpoint, json, predictions, targets, dtype = "f32";
+  std::string checkpoint, json, predictions, targets, dtype = "as_trained";
   bool confusion = true;
   DataOptions data;
   DeviceOptions device;
@@ -40,7 +40,8 @@ void add_options(OptionTable& t, EvalCommand& o) {
       .must_be_given();
   t.add("targets", o.targets, "of a classifier with --task multi: a CSV with a column for each class").shown_as("CSV");
   add_orientation_option(t, o.data.orientation);
-  t.add("dtype", o.dtype, "of the computation").one_of({"f32", "bf16", "f64"});
+  t.add("dtype", o.dtype, "of the computation; as_trained: that of the run, whose numbers then come out again")
+      .one_of({"as_trained", "f32", "bf16", "f64"});
   t.add("confusion", o.confusion, "print the table of confusions, where there are at most 20 classes");
   t.add("predictions", o.predictions, "write what was said of each image to this file").shown_as("CSV");
   t.add("json", o.json, "write the numbers to this file too").shown_as("FILE");
@@ -53,6 +54,12 @@ mae::Dataset open_test_data(const EvalCommand& o, const mae::Config& config) {
   const std::vector<std::string> others = mae::other_splits(data.data);
   if (others.empty()) return open_training_data(data, config);
   return require_test_data(data, config);
+}
+
+kernels::DType dtype_for(const EvalCommand& o, const engine::Checkpoint& checkpoint) {
+  if (o.dtype != "as_trained") return compute_type(o.dtype);
+  const auto found = checkpoint.metadata.find("run.compute");
+  return compute_type(found == checkpoint.metadata.end() ? "f32" : found->second);
 }
 
 std::string quoted(const std::string& text) {
@@ -136,7 +143,10 @@ int eval(int argc, char** argv) {
   check_output_file("--predictions", o.predictions);
   kernels::Stream stream(open_device(o.device));
   force_rows(stream, o.device);
-  const auto classifier = mae::load_classifier(stream, o.checkpoint, compute_type(o.dtype));
+  const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
+  mae::adopt_choices(checkpoint);
+  const kernels::DType compute = dtype_for(o, checkpoint);
+  const auto classifier = mae::load_classifier(stream, o.checkpoint, compute);
   const mae::ClassifierConfig& config = classifier->config();
   const mae::Dataset data = open_test_data(o, config.encoder);
   std::vector<std::int8_t> targets;
@@ -150,7 +160,7 @@ int eval(int argc, char** argv) {
     require_classes(config.classes, data);
   }
 
-  engine::Workspace workspace(stream, compute_type(o.dtype));
+  engine::Workspace workspace(stream, compute);
   mae::Evaluator evaluator(workspace, *classifier, data.dtype);
   workspace.reserve();
   ProgressWriter progress;

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <filesystem>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
@@ -9,6 +9,7 @@
 #include "apps/progress.h"
 #include "engine/files.h"
 #include "kernels/core/check.h"
+#include "mae/metrics.h"
 #include "mae/table_labels.h"
 
 namespace apps {
@@ -34,6 +35,24 @@ std::vector<std::string> classes_of(const mae::Dataset& data) {
   return data.classes;
 }
 
+/// What would only show at the first evaluation.
+void check_answers(const mae::MultiLabels& labels) {
+  const std::vector<double> zeros(labels.targets.size());
+  const auto K = static_cast<std::int64_t>(labels.classes.size());
+  mae::multi_label_metrics(kernels::view_of(const_cast<double*>(zeros.data()), kernels::DType::f64,
+                                            {static_cast<std::int64_t>(zeros.size()) / K, K}),
+                           labels.targets);
+}
+
+/// A pretrained file that is gone is not missed by a run that has checkpoints of its own.
+void replace_checkpoint(FinetuneCommand& o) {
+  if (o.checkpoint.empty() || std::filesystem::exists(o.checkpoint)) return;
+  const std::string folder = o.command.run.folder + "/checkpoints";
+  const auto own = o.command.resume == "auto" ? engine::newest_whole_checkpoint(folder) : std::nullopt;
+  if (!own) engine::read_checkpoint(o.checkpoint);  // throws, naming it
+  o.job.tuning.classifier.encoder = mae::classifier_config_of(own->checkpoint, own->path).encoder;
+}
+
 struct LabelledData {
   mae::Dataset training, validation;
 };
@@ -56,6 +75,7 @@ LabelledData open_labelled(FinetuneCommand& o) {
     mae::MultiLabels of_validation = mae::load_multi_labels(o.val_targets, data.validation, mae::EmptyClasses::allow);
     if (of_validation.classes != c.classes)
       throw kernels::Error("the columns are other ones than those of " + o.targets, o.val_targets, "the same classes");
+    check_answers(of_validation);
     o.job.validation_targets = std::move(of_validation.targets);
     return data;
   }
@@ -71,7 +91,11 @@ int finetune_with(FinetuneCommand o, OptionTable& table, int argc, char** argv) 
   const double start = clock_seconds();
   add_options(table, o);
   if (!table.parse(argc, argv)) return done;
+  replace_checkpoint(o);
   settle(o);
+  if (o.task == "multi" && !table.given("smoothing")) o.job.tuning.smoothing = 0;
+  if (o.task == "multi" && o.job.tuning.smoothing > 0)
+    throw UsageError("answers of yes or no are not smoothed", "--smoothing", "--smoothing 0");
   if (o.checkpoint.empty() && !o.from_scratch)
     throw UsageError("there is no encoder to begin with", "--checkpoint", "--checkpoint FILE, or --from-scratch");
   const StopRequest stop(start + o.command.max_seconds);
@@ -93,7 +117,11 @@ int finetune_with(FinetuneCommand o, OptionTable& table, int argc, char** argv) 
     if (data.validation.size == 0)
       warn(kernels::Error("there are no validation images: nothing is evaluated", o.data.data, "--val-data PATH"));
   }
-  if (from) mae::adopt_choices(from->checkpoint);  // before anything is timed
+  if (!o.from_scratch) o.job.start = "from " + o.checkpoint;
+  if (from) {
+    o.job.tuning.from.clear();             // its weights are the run's own
+    mae::adopt_choices(from->checkpoint);  // before anything is timed
+  }
   const RunEnd end = run_finetuning(stream, o.job, data.training, data.validation, from, stop, [&] {
     write_run_config(table, o.job.run, device, data.training, "", typed(argc, argv));
   });

@@ -1,5 +1,7 @@
 #include "apps/finetune_options.h"
 
+#include <filesystem>
+
 #include "apps/model_options.h"
 #include "engine/number.h"
 #include "kernels/core/check.h"
@@ -21,13 +23,13 @@ void add_start_options(OptionTable& t, FinetuneCommand& o) {
   t.group("Start");
   t.add("checkpoint", o.checkpoint, "a pretrained model: its sizes, and its encoder to begin with").shown_as("FILE");
   t.on_key("checkpoint", [&o] {
-    if (!o.checkpoint.empty())
+    if (std::filesystem::exists(o.checkpoint))  // else said later: a run that goes on does not need it any more
       o.job.tuning.classifier.encoder = mae::config_of(engine::read_checkpoint(o.checkpoint), o.checkpoint);
   });
   t.add("from_scratch", o.from_scratch, "begin with initial values; of --checkpoint, the sizes alone are taken");
   t.add("blocks", o.blocks,
-        "what is trained: all; the last K blocks; half: the MLP of the last one; 0: the head. The norm behind the "
-        "blocks and the head are trained with any of them")
+        "what is trained: all; the last K blocks; half: the MLP of the last one; 0: the head alone. With all but "
+        "0, the norm behind the blocks is trained too")
       .shown_as("all|K|half")
       .or_number();
   t.add("pooling", o.pooling, "mean of the patch tokens, with a norm of its own, or class token after the final norm")
@@ -144,6 +146,9 @@ void settle(FinetuneCommand& o) {
   mae::Augmentation& a = job.augmentation;
   a.crop = o.augment;
   if (!o.augment) a.flip = false, o.rand_augment = "none";
+  // the official run's batch norm saw the 512 images of a GPU
+  if (c.head == mae::Head::probe && job.recipe.micro_batch == 0 && job.recipe.batch % 512 == 0)
+    job.recipe.micro_batch = 512;
   a.tries = o.crop_retry ? mae::CropTries::ten : mae::CropTries::one;
   a.rand = mae::parse_rand_augment(o.rand_augment);
   a.rand.fill = mae::fill_of(c.encoder.mean);

@@ -1,11 +1,12 @@
 #include "apps/finetuning_run.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <filesystem>
 #include <sstream>
 
+#include "apps/cli.h"
 #include "apps/learning_picture.h"
 #include "apps/model_options.h"
 #include "engine/files.h"
@@ -18,7 +19,7 @@ namespace fs = std::filesystem;
 using engine::Json;
 
 /// "image 28 x 28 x 1, patch 4, encoder 128 x 4, mean pooling, 10 classes, last 1 of 4 blocks tuned"
-std::string description(const mae::FinetuningOptions& o) {
+std::string description(const mae::FinetuningOptions& o, const std::string& start) {
   const mae::Config& c = o.classifier.encoder;
   std::string tuned = "all tuned";
   if (!o.tuned.everything) tuned = fmt::format("last {} of {} blocks tuned", o.tuned.blocks, c.depth);
@@ -26,7 +27,12 @@ std::string description(const mae::FinetuningOptions& o) {
   return fmt::format("image {} x {} x {}, patch {}, encoder {} x {}, {}, {} classes, {}, {}", c.image_height,
                      c.image_width, c.channels, c.patch, c.dim, c.depth,
                      o.classifier.pooling == mae::Pooling::mean ? "mean of patches" : "class token", o.classifier.K(),
-                     o.from.empty() ? "from scratch" : "from " + o.from, tuned);
+                     start, tuned);
+}
+
+/// The metadata that says what a run computes in.
+std::pair<const std::string, std::string> compute_of(const FinetuningRun& o) {
+  return {"compute", std::string(kernels::name_of(o.compute))};
 }
 
 /// The best value of the evaluations before `done`, by the first number of a line.
@@ -49,8 +55,7 @@ class Evaluations {
 
   std::string evaluate(const Position& at, Json& line) {
     const bool last = at.done == finetuning_.training().total();
-    const double due = std::max(1.0, std::round(o_.evaluate_every));
-    if (!last && std::fmod(std::round(at.epoch), due) != 0) return {};
+    if (!last && std::llround(at.epoch) % o_.evaluate_every != 0) return {};
     line = evaluation_of(finetuning_.evaluate(data_), o_.tuning.classifier.task, o_.validation_targets);
     keep_best(line.as_object().front().as_double(), at);
     std::string text;
@@ -62,8 +67,12 @@ class Evaluations {
   void keep_best(double value, const Position& at) {
     const std::string log = (fs::path(o_.run.folder) / "evaluations.jsonl").string();
     if (value <= best_before(log, at.done)) return;
-    finetuning_.save((fs::path(o_.run.folder) / "best.safetensors").string(), {{"epochs", fmt::format("{}", at.epoch)}},
-                     engine::Content::weights);
+    try {
+      finetuning_.save((fs::path(o_.run.folder) / "best.safetensors").string(),
+                       {{"epochs", fmt::format("{}", at.epoch)}, compute_of(o_)}, engine::Content::weights);
+    } catch (const kernels::Error& error) {  // as for any checkpoint but the last: training goes on
+      warn(kernels::Error("the best weights are not kept: " + error.fact(), error.where(), error.advice()));
+    }
   }
 
   mae::Finetuning& finetuning_;
@@ -72,6 +81,37 @@ class Evaluations {
 };
 
 }  // namespace
+
+engine::Text settings_of(const FinetuningRun& o) {
+  const mae::FinetuningOptions& f = o.tuning;
+  const engine::OptimizerOptions& optimizer = o.recipe.optimizer;
+  const auto number = [](double x) { return fmt::format("{}", x); };
+  const bool adamw = optimizer.kind == engine::Optimizer::adamw;
+  engine::Text text{{"optimizer", adamw                 ? "adamw"
+                                  : optimizer.trust > 0 ? "lars"
+                                                        : "sgd"},
+                    {"blocks", f.tuned.everything ? "all"
+                               : f.tuned.half     ? "half"
+                                                  : std::to_string(f.tuned.blocks)},
+                    {"weight-decay", number(optimizer.weight_decay)},
+                    {"layer-decay", number(f.layer_decay)},
+                    {"drop-path", number(f.drop_path)},
+                    {"smoothing", number(f.smoothing)},
+                    {"ema", number(f.ema)},
+                    {"erase", number(f.erase.probability)},
+                    {"mixup", number(f.mix.mixup)},
+                    {"cutmix", number(f.mix.cutmix)},
+                    {"mix-probability", number(f.mix.probability)},
+                    {"mix-switch", number(f.mix.switch_probability)},
+                    {"mix-group", std::to_string(f.mix_group)},
+                    {"rand-augment", to_text(o.augmentation.rand)},
+                    {"class-weights", fmt::format("{}", fmt::join(f.class_weight, ","))}};
+  std::uint64_t hash = 14695981039346656037u;  // FNV-1a
+  for (const std::int8_t answer : f.targets) hash = (hash ^ static_cast<std::uint8_t>(answer)) * 1099511628211u;
+  if (!f.targets.empty()) text["targets"] = fmt::format("{:016x}", hash);
+  if (f.classifier.head == mae::Head::probe) text["micro-batch"] = std::to_string(o.recipe.micro());
+  return text;
+}
 
 Json evaluation_of(const mae::Scores& scores, mae::Task task, const std::vector<std::int8_t>& targets) {
   if (task == mae::Task::single) {
@@ -101,22 +141,29 @@ RunEnd run_finetuning(kernels::Stream& stream, const FinetuningRun& o, const mae
                               .steps_per_epoch = loader.steps_per_epoch(),
                               .replay = o.replay},
                              o.execution);
-  write_config();
+  const bool finished = from && from->checkpoint.step >= finetuning.training().total();
+  if (!finished) write_config();
   const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
   Evaluations evaluations(finetuning, o, validation);
   Job job{.training = finetuning.training(),
           .loader = loader,
-          .description = description(o.tuning),
+          .description = description(o.tuning, o.start),
           .at_start = Json::object({{"execution", execution_json(o.execution)}}),
           .fingerprint = training.fingerprint,
-          .save = [&](const std::string& path,
-                      const engine::Text& run) { finetuning.save(path, run, engine::Content::training_state); },
+          .states = finetuning.states(),
+          .save =
+              [&](const std::string& path, engine::Text run) {
+                run.merge(settings_of(o));
+                run.insert(compute_of(o));
+                finetuning.save(path, run, engine::Content::training_state);
+              },
           .load = [&](const std::string& path) { finetuning.load(path); }};
   if (validation.size > 0)
     job.evaluate = [&](const Position& at, Json& line) { return evaluations.evaluate(at, line); };
+  const bool single = o.tuning.classifier.task == mae::Task::single;
   job.draw = [&](const Position&, const RunRecord& record) {
     write_loss_picture((fs::path(pictures) / "loss.png").string(), record.log_path(), record.events_path(),
-                       {.title = "Fine-tuning loss", .y_title = "cross-entropy"});
+                       {.title = "Training loss", .y_title = single ? "cross-entropy" : "binary cross-entropy"});
     if (validation.size > 0)
       write_accuracy_picture((fs::path(pictures) / "accuracy.png").string(), record.evaluations_path());
   };

@@ -39,6 +39,11 @@ void check_recipe(const mae::Recipe& r, const mae::Dataset& training) {
   require(r.epochs * per_epoch < 1e9, "--epochs", "a run has fewer than 1e9 steps");
 }
 
+void check_crop(const mae::CropRange& crop) {
+  require(crop.scale_low > 0 && crop.scale_low <= crop.scale_high && crop.scale_high <= 1, "--crop-min, --crop-max",
+          "crops are parts of an image: 0 < crop-min <= crop-max <= 1");
+}
+
 void check_loading(const LoadingOptions& o, const std::string& folder, const mae::Dataset& training,
                    const mae::Dataset& validation) {
   require(o.workers >= 0 && o.workers <= 1024, "--workers", "0 to 1024 workers can be started");
@@ -54,8 +59,7 @@ void check_loading(const LoadingOptions& o, const std::string& folder, const mae
 }
 
 void check_options(const PretrainingOptions& o, const mae::Dataset& training, const mae::Dataset& validation) {
-  require(o.crop.scale_low > 0 && o.crop.scale_low <= o.crop.scale_high && o.crop.scale_high <= 1,
-          "--crop-min, --crop-max", "crops are parts of an image: 0 < crop-min <= crop-max <= 1");
+  check_crop(o.crop);
   require(o.pictures >= 0, "--pictures", "must not be negative", "0 for none");
   require(o.validation_images >= 1, "--validation-images", "at least one image is needed");
   check_run_options(o.run);
@@ -64,9 +68,10 @@ void check_options(const PretrainingOptions& o, const mae::Dataset& training, co
 }
 
 void check_options(const FinetuningRun& o, const mae::Dataset& training, const mae::Dataset& validation) {
-  require(o.evaluate_every > 0, "--evaluate-every", "must be positive", "1 for each epoch");
+  require(o.evaluate_every >= 1, "--evaluate-every", "is a number of epochs, at least 1");
   const double share = o.tuning.classifier.eval_share;
-  require(share > 0 && share <= 1, "--eval-crop", "is a part of the image: above 0, at most 1", "0.875, or 1");
+  require(share > 0.01 && share <= 1, "--eval-crop", "is a part of the image: above 0.01, at most 1", "0.875, or 1");
+  check_crop(o.augmentation.range);
   check_run_options(o.run);
   check_loading(o.loading, o.run.folder, training, validation);
   check_recipe(o.recipe, training);
@@ -79,6 +84,7 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const FinetuningRun& o, 
                                   .compute = o.compute,
                                   .seed = o.recipe.seed,
                                   .batch = o.recipe.batch,
+                                  .settings = settings_of(o),
                                   .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
                                     return mae::classifier_metadata(mae::classifier_config_of(checkpoint, path)) ==
                                            mae::classifier_metadata(o.tuning.classifier);
@@ -124,6 +130,10 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& option
                "in another precision", "--dtype");
   require_same("run.seed", std::to_string(identity.seed), "with another seed", "--seed");
   require_same("run.batch", std::to_string(identity.batch), "with another batch", "--batch");
+  for (const auto& [key, value] : identity.settings) {
+    const std::string flag = "--" + std::string(key);
+    require_same(("run." + key).c_str(), value, ("with another " + flag).c_str(), flag.c_str());
+  }
   require(identity.same_model(checkpoint, newest->path), newest->path,
           "the checkpoint's model is not the one configured", "the same --model and sizes as RUN/config.toml says");
   return newest;

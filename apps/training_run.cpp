@@ -21,15 +21,14 @@ constexpr std::int64_t steps_before_profile = 2;  // libraries set themselves up
 namespace fs = std::filesystem;
 using engine::Json;
 
-SavePlan save_plan(const RunOptions& o, const std::string& folder, const engine::Parameters& parameters,
-                   std::int64_t steps_per_epoch) {
+SavePlan save_plan(const RunOptions& o, const std::string& folder, const Job& job) {
   SavePlan plan{.folder = folder,
-                .bytes = engine::checkpoint_bytes(parameters),
+                .bytes = engine::checkpoint_bytes(job.training.parameters(), job.states),
                 .keep = o.keep_checkpoints,
                 .every_steps = 0,
                 .every_seconds = o.save_every_seconds};
   if (o.save_every_seconds == 0) {
-    const double steps = o.save_every_epochs * static_cast<double>(steps_per_epoch);
+    const double steps = o.save_every_epochs * static_cast<double>(job.loader.steps_per_epoch());
     plan.every_steps = static_cast<std::int64_t>(std::max(1.0, std::round(steps)));
   }
   return plan;
@@ -47,8 +46,7 @@ class Run {
         picture_folder_((fs::path(options.folder) / "pictures").string()),
         queue_(loader_, training_, options.look_ahead),
         start_(clock_seconds()),
-        checkpoints_(save_plan(options, checkpoint_folder_, training_.parameters(), loader_.steps_per_epoch()),
-                     start_) {}
+        checkpoints_(save_plan(options, checkpoint_folder_, job), start_) {}
 
   RunEnd train(const std::optional<engine::FoundCheckpoint>& from, const StopRequest& stop) {
     begin(from);
@@ -236,11 +234,24 @@ class Run {
                                                         static_cast<double>(training_.recipe().batch) / seconds}});
     std::string note = fmt::format("epoch {:g}: {} since start", epoch_of(done), short_time(seconds));
     Json found = Json::object({});
-    if (job_.evaluate) note += job_.evaluate(position(done), found);
+    if (job_.evaluate) note += evaluated(done, found);
     if (!found.as_object().empty()) record_->evaluation(found, done, epoch_of(done));
     for (const Json& fact : found.as_object()) line.add(fact.key, fact);
     event(std::move(line), done);
     record_->progress().note(note);
+  }
+
+  /// What cannot be evaluated, such as an image that cannot be read, ends the run; what it has learned is saved.
+  std::string evaluated(std::int64_t done, Json& found) {
+    try {
+      return job_.evaluate(position(done), found);
+    } catch (const kernels::Error& error) {
+      record_->progress().finish();
+      const auto not_saved = try_to_save(done);
+      event(Json::object({{"event", "stopped"}, {"error", error.what()}}), done);
+      throw kernels::Error(error.fact() + (not_saved ? "; and no checkpoint: " + std::string(not_saved->what()) : ""),
+                           error.where(), error.advice());
+    }
   }
 
   /// A trace that cannot be written costs no training either.

@@ -57,6 +57,7 @@ struct Job {
   std::string description;    // of the model, for the first line
   engine::Json at_start;      // added to the event that a run starts or goes on with; an object
   std::uint64_t fingerprint;  // of the data
+  engine::States states{};    // that its checkpoints hold beside the parameters
   std::function<void(const std::string& path, const engine::Text& run)> save;
   std::function<void(const std::string& path)> load;
   /// After an epoch and after the last step: adds what it finds to the line, and returns it for people. Null: nothing.
@@ -82,6 +83,8 @@ struct RunIdentity {
   kernels::DType compute = kernels::DType::f32;
   std::uint32_t seed = 0;
   std::int64_t batch = 0;
+  engine::Text
+      settings{};  // further options that no resume can change: key -> value; Job::save writes them as run.<key>
   std::function<bool(const engine::Checkpoint&, const std::string& path)> same_model;
 };
 /// Refuses a folder that holds a run unless it may be resumed; a run of another model, data set, seed or batch is

@@ -63,10 +63,15 @@ void save_checkpoint(const std::string& path, kernels::Stream& stream, const Par
   write_safetensors(path, {all.begin(), all.end()}, tensors, Checksum::crc32);
 }
 
-std::uint64_t checkpoint_bytes(const Parameters& parameters) {
+std::uint64_t checkpoint_bytes(const Parameters& parameters, const States& states) {
   constexpr std::uint64_t header = 256;  // bytes of a tensor's entry, about, and of the metadata
   const auto values = static_cast<std::uint64_t>(parameters.count() + 2 * parameters.trainable_count());
-  return values * kernels::size_of(parameters.master_dtype()) + header * (3 * parameters.segments().size() + 64);
+  std::uint64_t bytes =
+      values * kernels::size_of(parameters.master_dtype()) + header * (3 * parameters.segments().size() + 64);
+  for (const Parameters* state : states)
+    bytes += static_cast<std::uint64_t>(state->count()) * kernels::size_of(state->master_dtype()) +
+             header * state->segments().size();
+  return bytes;
 }
 
 namespace {

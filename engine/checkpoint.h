@@ -39,7 +39,7 @@ void save_checkpoint(const std::string& path, kernels::Stream& stream, const Par
                      const States& states = {});
 
 /// Bytes of the file that save_checkpoint would write, a little rounded up.
-std::uint64_t checkpoint_bytes(const Parameters& parameters);
+std::uint64_t checkpoint_bytes(const Parameters& parameters, const States& states = {});
 
 /// Reads the whole file; throws, naming it, where the header breaks a rule, the file ends early or cannot be read, or
 /// its checksum does not hold. Files of before there was one have none.

@@ -83,6 +83,7 @@ void Classifier::freeze(const Tuned& tuned) {
 void Classifier::initialize(kernels::Stream& stream, std::uint32_t seed, HeadInit init, engine::Purpose purpose) {
   parameters_.reserve(stream, purpose);
   draw_initial_values(stream, config_.encoder, parameters_, seed);
+  if (config_.encoder.init == Init::pytorch && config_.head == Head::linear) return parameters_.refresh_compute(stream);
   const double deviation = init == HeadInit::tuned ? 2e-5 : init == HeadInit::probe ? 0.01 : 0.02;
   const engine::InitStream draws(seed, head_.weight.index);
   const std::int64_t n = head_.weight.value().shape.count();

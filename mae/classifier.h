@@ -45,7 +45,8 @@ struct Tuned {
 };
 
 /// Which values a fresh classifier begins with. tuned: blocks as in pretraining, a head of N(0, 2e-5), as the official
-/// fine-tuning draws it; probe: a head of N(0, 0.01); scratch: of N(0, 0.02). Biases 0.
+/// fine-tuning draws it; probe: a head of N(0, 0.01); scratch: of N(0, 0.02). Biases 0. With
+/// Init::pytorch a linear head begins as torch.nn.Linear does, weight and bias U(+-1 / sqrt(dim)).
 enum class HeadInit { tuned, probe, scratch };
 
 /// Stochastic depth rates of the blocks: linspace(0, rate, depth) (timm).
@@ -106,7 +107,8 @@ ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, cons
 
 /// Copies the encoder of a checkpoint of either kind into reserved parameters; what has no place in the classifier
 /// (the decoder, with Pooling::mean the final norm, a head of its own) is left out, and the head keeps its initial
-/// values. Throws kernels::Error naming the file, and the key that it lacks or that has another shape; or where the
+/// values. Of a file that holds an average of weights, the weights themselves are taken. Throws kernels::Error naming
+/// the file, and the key that it lacks or that has another shape; or where the
 /// encoder has another depth or other heads.
 void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier);
 

@@ -63,6 +63,13 @@ std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const 
 }
 
 void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
+  const engine::SafetensorsFile file(path);
+  const engine::TensorEntry* first = file.find("cls_token");
+  const kernels::DType wanted = classifier.parameters().master_dtype();
+  if (first && first->dtype != wanted)
+    throw kernels::Error("its weights are " + std::string(name_of(first->dtype)) + ", and training would be in " +
+                             std::string(name_of(wanted)),
+                         path, "the --dtype that it was trained with (bf16 and f32 go together)");
   const Config& ours = classifier.config().encoder;
   const Config theirs = config_of(engine::read_checkpoint(path), path);
   // what shapes do not tell: another number of heads, or blocks that would be left out

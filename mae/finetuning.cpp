@@ -74,13 +74,20 @@ void check_groups(const Batch& slice, std::int64_t group) {
                        "fine-tuning", "slices of whole groups");
 }
 
+/// The most neighbours, at most 32, that a mixing group can have; 2 where none divides.
+std::int64_t largest_group(std::int64_t micro_batch) {
+  std::int64_t group = 32;
+  while (group > 2 && micro_batch % group != 0) group -= 2;
+  return group;
+}
+
 /// A view (B, 1) as (B).
 View as_vector(const View& column) { return kernels::view_of(column.data, column.dtype, {column.shape[0]}); }
 
 }  // namespace
 
 void validate(const FinetuningOptions& o, const Recipe& recipe) {
-  const auto require = [](bool ok, const char* flag, const std::string& what, const char* advice = "") {
+  const auto require = [](bool ok, const char* flag, const std::string& what, const std::string& advice = "") {
     if (!ok) throw kernels::Error(what, flag, advice);
   };
   require(o.layer_decay > 0 && o.layer_decay <= 1, "--layer-decay", "must lie in (0, 1]", "1 for none");
@@ -89,12 +96,13 @@ void validate(const FinetuningOptions& o, const Recipe& recipe) {
   require(o.ema >= 0 && o.ema < 1, "--ema", "is a decay in [0, 1)", "0 for no average");
   require(o.erase.probability >= 0 && o.erase.probability <= 1, "--erase", "is a probability");
   require(o.mix.probability >= 0 && o.mix.probability <= 1, "--mix-probability", "is a probability");
+  require(o.mix.switch_probability >= 0 && o.mix.switch_probability <= 1, "--mix-switch", "is a probability");
   require(o.mix.mixup >= 0 && o.mix.cutmix >= 0, "--mixup, --cutmix", "are alphas of Beta: 0 for none");
   if (o.mix.on()) {
     require(o.mix_group >= 2 && o.mix_group % 2 == 0 && recipe.micro() % o.mix_group == 0, "--mix-group",
             std::to_string(o.mix_group) + " is not even, or does not divide the micro-batch of " +
                 std::to_string(recipe.micro()),
-            "an even divisor of it, or --mixup 0 --cutmix 0");
+            "--mix-group " + std::to_string(largest_group(recipe.micro())) + ", or --mixup 0 --cutmix 0");
     require(o.classifier.task == Task::single, "--task multi", "answers of yes or no are not mixed",
             "--mixup 0 --cutmix 0");
   }
@@ -106,7 +114,9 @@ void validate(const FinetuningOptions& o, const Recipe& recipe) {
   require(o.classifier.task == Task::single || (!o.targets.empty() && o.targets.size() % K == 0), "--targets",
           std::to_string(o.targets.size()) + " answers are not " + std::to_string(K) + " for each image",
           "a row for every training image, a column for every class");
-  for (double w : o.class_weight) require(w >= 0, "--class-weights", "must not be negative");
+  double sum = 0;
+  for (double w : o.class_weight) require(w >= 0, "--class-weights", "must not be negative"), sum += w;
+  require(o.class_weight.empty() || sum > 0, "--class-weights", "are all 0: nothing would be learnt");
 }
 
 Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options, const TrainingOptions& training,

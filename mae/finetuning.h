@@ -2,7 +2,8 @@
 //
 // What a step needs of each sample beside its pixels is drawn on the host, as a function of seed, sample and epoch (of
 // seed, step and group for mixing), and travels in the input slot: labels, mixing, boxes, and which branches are
-// dropped. So a step depends neither on micro-batches nor on workers.
+// dropped. So a step depends neither on workers nor on micro-batches; but for the batch norm of a probe, whose
+// statistics are a micro-batch's, as in the official run a GPU's.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +52,8 @@ class Finetuning {
   /// With the average of the weights, where there is one.
   Scores evaluate(const Dataset& data, const std::function<void(std::int64_t)>& progress = {});
 
+  /// What its checkpoints hold beside parameters: running statistics, the average of the weights.
+  engine::States states();
   void save(const std::string& path, const engine::Text& run, engine::Content content);
   /// Weights, moments, averages, step, and what rows chose by timing. Throws kernels::Error when the file's model is
   /// another one.
@@ -64,7 +67,6 @@ class Finetuning {
   Images seen(Context& c, const MicroBatch& m, Tensor& mixed) const;
   bool mixes() const { return options_.mix.on() || options_.erase.probability > 0; }
   bool drops() const { return options_.drop_path > 0; }
-  engine::States states();
 
   kernels::Stream& stream_;
   FinetuningOptions options_;

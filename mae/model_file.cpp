@@ -1,5 +1,7 @@
 #include "mae/model_file.h"
 
+#include "kernels/core/check.h"
+#include "mae/classifier.h"
 #include "mae/config_text.h"
 
 namespace mae {
@@ -24,7 +26,11 @@ Config config_of(const engine::Checkpoint& checkpoint, const std::string& path) 
 }
 
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
-  auto model = std::make_unique<Model>(config_of(engine::read_checkpoint(path), path), compute);
+  const engine::Checkpoint checkpoint = engine::read_checkpoint(path);
+  if (is_classifier(checkpoint))
+    throw kernels::Error("this is a classifier, and a pretrained model is wanted", path,
+                         "the checkpoint of `mae pretrain`; `mae eval` is for classifiers");
+  auto model = std::make_unique<Model>(config_of(checkpoint, path), compute);
   engine::check_checkpoint(path, model->parameters(), engine::Content::weights);
   model->parameters().reserve(stream, engine::Purpose::inference);
   load_checkpoint(path, stream, model->parameters(), engine::Content::weights);

@@ -28,6 +28,7 @@ void validate(const Recipe& r) {
   require(r.min_lr <= r.lr(), "--min-lr", "is above the peak of " + std::to_string(r.lr()), "0, as in the recipe");
   const engine::OptimizerOptions& a = r.optimizer;
   require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "--beta1, --beta2", "must lie in [0, 1)", "");
+  require(a.momentum >= 0 && a.momentum < 1, "--momentum", "must lie in [0, 1)", "");
   require(a.weight_decay >= 0, "--weight-decay", "must not be negative", "");
   require(a.max_norm >= 0, "--clip-grad", "must not be negative", "0 for no clipping");
 }

@@ -2,7 +2,8 @@
 // objective, which leaves the share of a micro-batch in the loss: pretraining.h and finetuning.h have one each.
 //
 // `batch` is the global batch of one optimizer step on every machine; `micro_batch` is what the device holds at once,
-// and accumulation is derived. Masks, order and updates depend on the global batch alone.
+// and accumulation is derived. Masks, order and updates depend on the global batch alone (a batch norm's statistics are
+// the one exception: finetuning.h).
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,11 @@ def columns_of(table):
 
 
 def text_of(cell):
-    return f"{mean(cell['values']):.2f} ± {deviation(cell['values']):.2f}" if cell else ""
+    """84.60 ± 0.08; one value alone has no deviation."""
+    if not cell:
+        return ""
+    spread = f" ± {deviation(cell['values']):.2f}" if len(cell["values"]) > 1 else ""
+    return f"{mean(cell['values']):.2f}{spread}"
 
 
 def differences(result):
@@ -40,7 +44,8 @@ def differences(result):
         for column in columns_of(table):
             if column in first and column in second:
                 a, b = first[column]["values"], second[column]["values"]
-                rows.append((d["name"], column, mean(a) - mean(b), 2 * pooled(a, b)))
+                spread = f"{2 * pooled(a, b):.2f}" if min(len(a), len(b)) > 1 else "one value each"
+                rows.append((d["name"], column, mean(a) - mean(b), spread))
     return rows
 
 
@@ -49,7 +54,8 @@ def markdown(result):
     size = " x ".join(str(s) for s in (result["image_size"] * 2)[:2])
     lines = [f"# {result['title']}", "",
              f"Top-1 % on {result['tested_on']}: mean ± standard deviation of {result['seeds']} seeds, by the share of the training "
-             "labels used.", "",
+             "labels used. A seed is another choice of labels, head, order and, where the encoder is random, encoder; the pretraining is "
+             "one, and its own spread is not in these numbers.", "",
              "| | " + " | ".join(columns) + " | epochs | minutes |", "| --- |" + " ---: |" * (len(columns) + 2)]
     for row, cells in table.items():
         epochs = ", ".join(f"{cells[c]['epochs']:g}" for c in columns if c in cells and "epochs" in cells[c])
@@ -57,13 +63,18 @@ def markdown(result):
         texts = [text_of(cells.get(c)) for c in columns]
         lines.append(f"| {row} | " + " | ".join(texts) + f" | {epochs or '-'} | {f'{minutes:.1f}' if minutes else '-'} |")
     lines += ["", "| difference | labels | points | 2 x pooled standard deviation |", "| --- | --- | ---: | ---: |"]
-    lines += [f"| {n} | {c} | {d:+.2f} | {s:.2f} |" for n, c, d, s in differences(result)]
+    lines += [f"| {n} | {c} | {d:+.2f} | {s} |" for n, c, d, s in differences(result)]
     lines += ["", f"![accuracy]({name}.svg)", "",
               f"One pretraining of {result['pretraining_epochs']:g} epochs ({result['pretraining_seconds'] / 60:.1f} minutes), images of {size}. "
               f"{result['device']}, {result['threads']} threads, commit {result['commit']}, {result['date']}; "
               f"{result['wall_seconds'] / 60:.0f} minutes in all, {result['feature_seconds'] / 60:.1f} of them for frozen features. "
-              f"Epochs in the order of the columns; minutes are of all seeds and columns of a row. Config and evaluations of each run: "
+              f"Epochs in the order of the columns; minutes are those of all training steps of a row, without evaluations. Config, log and "
+              f"evaluations of each run: "
               f"`docs/results/{name}/`.", ""]
+    bests = [f"{row} {column} {mean(c['best']):.2f}" for row, cells in table.items() for column, c in cells.items()
+             if result.get("published") and "best" in c]
+    if bests:
+        lines += ["Best evaluation of a run instead of its last, as published numbers of this kind are: " + "; ".join(bests) + ".", ""]
     published = result.get("published", {})
     lines.append("Published beside: " + ("; ".join(f"{row} {text}" for row, text in published.items()) if published else
                  "no source that we know has these rows at this scale") + ".")

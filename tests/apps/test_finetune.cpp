@@ -77,7 +77,8 @@ TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the b
     while (count_lines(broken + "/log.jsonl") < 9 && waitpid(child, nullptr, WNOHANG) == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     kill(child, SIGKILL);
-    test::wait_for(child);
+    const int status = test::wait_for(child);
+    REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));  // else it had ended before
     REQUIRE(test::mae_command(joined(words(broken), {"--resume", "auto"})) == apps::done);
     CHECK(lines_of(whole + "/log.jsonl").size() == 12);
     for (const char* file : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
@@ -209,9 +210,9 @@ TEST_CASE("the recipes of fine-tuning as files have their numbers, and the linea
     double lr, layer_decay, drop_path, epochs;
     std::int64_t group;
   };
-  for (const Expected& e : {Expected{"vit_base_finetune.toml", 2e-3, 0.65, 0.1, 100, 32},
-                            Expected{"vit_large_finetune.toml", 4e-3, 0.75, 0.2, 50, 32},
-                            Expected{"vit_huge_finetune.toml", 4e-3, 0.75, 0.3, 50, 16}}) {
+  for (const Expected& e : {Expected{"finetuning/vit_base.toml", 2e-3, 0.65, 0.1, 100, 32},
+                            Expected{"finetuning/vit_large.toml", 4e-3, 0.75, 0.2, 50, 32},
+                            Expected{"finetuning/vit_huge.toml", 4e-3, 0.75, 0.3, 50, 16}}) {
     INFO(e.file);
     apps::FinetuneCommand o = apps::finetune_defaults();
     read(o, e.file);
@@ -230,8 +231,7 @@ TEST_CASE("the recipes of fine-tuning as files have their numbers, and the linea
   }
   apps::FinetuneCommand defaults = apps::probe_defaults(), probe = apps::probe_defaults();
   apps::settle(defaults);
-  read(probe, "linear_probe.toml");
-  probe.job.recipe.micro_batch = 0;  // of the device, not of the recipe
+  read(probe, "probing/imagenet.toml");
   apps::OptionTable of_defaults("probe", "", ""), of_file("probe", "", "");
   defaults.data.data = "d", defaults.command.run.folder = "o";
   add_options(of_defaults, defaults);
@@ -240,11 +240,12 @@ TEST_CASE("the recipes of fine-tuning as files have their numbers, and the linea
   CHECK(probe.job.recipe.lr() == Approx(6.4));
   CHECK(probe.job.recipe.optimizer.trust == 0.001);
   CHECK(probe.job.tuning.init == mae::HeadInit::probe);
-  for (const auto& file : fs::directory_iterator(folder)) {
-    const std::string name = file.path().filename();
-    if (!name.ends_with("_finetune.toml")) continue;
-    INFO(name);
-    apps::FinetuneCommand o = apps::finetune_defaults();
-    read(o, name);
+  for (const char* kind : {"finetuning", "probing"}) {
+    for (const auto& file : fs::directory_iterator(folder + kind)) {
+      const std::string name = std::string(kind) + "/" + file.path().filename().string();
+      INFO(name);
+      apps::FinetuneCommand o = kind == std::string("probing") ? apps::probe_defaults() : apps::finetune_defaults();
+      read(o, name);
+    }
   }
 }
