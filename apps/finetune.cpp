@@ -79,6 +79,9 @@ LabelledData open_labelled(FinetuneCommand& o) {
     o.job.validation_targets = std::move(of_validation.targets);
     return data;
   }
+  if (!(o.label_fraction > 0 && o.label_fraction <= 1))
+    throw kernels::Error(fmt::format("{} is no part of the images", o.label_fraction), "--label-fraction",
+                         "above 0, at most 1");
   if (o.label_fraction != 1) data.training = mae::label_fraction(data.training, o.label_fraction, o.job.recipe.seed);
   c.classes = classes_of(data.training);
   if (evaluated) require_classes(c.classes, data.validation);

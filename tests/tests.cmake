@@ -51,7 +51,8 @@ function(mae_tests layer)
   endforeach()
 endfunction()
 
-set(alone tests/kernels/test_tokens.cpp tests/mae/test_knn.cpp tests/mae/test_metrics.cpp tests/mae/test_simt.cpp
+set(alone tests/kernels/test_momentum.cpp tests/kernels/test_moving_average.cpp tests/kernels/test_tokens.cpp
+  tests/mae/test_knn.cpp tests/mae/test_metrics.cpp tests/mae/test_simt.cpp tests/mae/test_simt_finetuning.cpp
   tests/mae/test_table_labels.cpp tests/apps/test_cli.cpp tests/apps/test_data.cpp)  # see mae_unity
 set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 mae_tests(kernels LINKS mae_kernels)

@@ -146,7 +146,7 @@ TEST_CASE("what a fine-tuning refuses, before it writes anything") {
   refused({"--blocks", "some"}, "--blocks");
   refused({"--mix-group", "7"}, "--mix-group");
   refused({"--label-fraction", "0.01"}, "classes");
-  refused({"--label-fraction", "2"}, "fraction");
+  refused({"--label-fraction", "2"}, "--label-fraction");
   refused({"--class-weights", "1,2"}, "--class-weights");
   refused({"--task", "multi"}, "--targets", apps::bad_usage);
   refused({"--rand-augment", "rand-x9"}, "rand");
