@@ -43,7 +43,8 @@ ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, cons
     throw kernels::Error("this checkpoint has no classifier, only an encoder", path,
                          "`mae finetune --checkpoint` on it first, or `mae probe` and `mae knn`");
   ClassifierConfig c{.encoder = config_of(checkpoint, path), .classes = {}};
-  for (const engine::Json& name : engine::parse_json(checkpoint.metadata.at(classes_key), path).as_array())
+  const engine::Json names = engine::parse_json(checkpoint.metadata.at(classes_key), path);
+  for (const engine::Json& name : names.as_array())
     c.classes.push_back(name.as_string());
   c.pooling = is_first(checkpoint, path, pooling_key, "mean", "cls") ? Pooling::mean : Pooling::cls;
   c.head = is_first(checkpoint, path, head_key, "linear", "probe") ? Head::linear : Head::probe;
