@@ -51,7 +51,7 @@ def differences(result):
 
 def markdown(result):
     table, columns, name = result["table"], columns_of(result["table"]), result["name"]
-    size = " x ".join(str(s) for s in (result["image_size"] * 2)[:2])
+    size = " x ".join(f"{s:g}" for s in (result["image_size"] * 2)[:2])
     lines = [f"# {result['title']}", "",
              f"Top-1 % on {result['tested_on']}: mean ± standard deviation of {result['seeds']} seeds, by the share of the training "
              "labels used. A seed is another choice of labels, head, order and, where the encoder is random, encoder; the pretraining is "

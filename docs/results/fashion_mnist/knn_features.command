@@ -1,0 +1,1 @@
+build/release/mae knn --checkpoint runs/experiments/fashion_mnist/pretraining/checkpoints/checkpoint-0000003276.safetensors --data /usr/share/datasets/fashion-mnist --labels 60000,6000,600 --seeds 3 --json runs/experiments/fashion_mnist/knn_features.json --k 20 --baselines --device cpu
