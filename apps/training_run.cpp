@@ -177,15 +177,20 @@ class Run {
       queue_.prepare(step);
       report_damaged(step);
     } catch (const kernels::Error& error) {
-      record_->progress().finish();
       report_damaged(step);
-      const auto not_saved = step > first_step_ ? try_to_save(step) : std::nullopt;
-      event(Json::object({{"event", "stopped"}, {"error", error.what()}}), step);
-      throw kernels::Error(error.fact() + (not_saved ? "; and no checkpoint: " + std::string(not_saved->what()) : ""),
-                           error.where(),
-                           (error.advice().empty() ? "" : error.advice() + "; ") +
-                               (not_saved ? not_saved->advice() : "then the same line with --resume auto"));
+      stop_for(error, step);
     }
+  }
+
+  /// Saves what `done` steps have learned, and ends the run with the error.
+  [[noreturn]] void stop_for(const kernels::Error& error, std::int64_t done) {
+    record_->progress().finish();
+    const auto not_saved = done > first_step_ ? try_to_save(done) : std::nullopt;
+    event(Json::object({{"event", "stopped"}, {"error", error.what()}}), done);
+    throw kernels::Error(error.fact() + (not_saved ? "; and no checkpoint: " + std::string(not_saved->what()) : ""),
+                         error.where(),
+                         (error.advice().empty() ? "" : error.advice() + "; ") +
+                             (not_saved ? not_saved->advice() : "then the same line with --resume auto"));
   }
 
   void report_damaged(std::int64_t step) {
@@ -246,11 +251,7 @@ class Run {
     try {
       return job_.evaluate(position(done), found);
     } catch (const kernels::Error& error) {
-      record_->progress().finish();
-      const auto not_saved = try_to_save(done);
-      event(Json::object({{"event", "stopped"}, {"error", error.what()}}), done);
-      throw kernels::Error(error.fact() + (not_saved ? "; and no checkpoint: " + std::string(not_saved->what()) : ""),
-                           error.where(), error.advice());
+      stop_for(error, done);
     }
   }
 
