@@ -105,11 +105,8 @@ int embed(int argc, char** argv) {
   const auto model = mae::load_model(stream, o.checkpoint, kernels::DType::f32);
 
   ProgressWriter progress;
-  const double start = clock_seconds();
   const mae::Features features =
-      mae::encoder_features(stream, *model, data, pooling_named(o.pooling), [&](std::int64_t done_images) {
-        progress.show_line(images_line(done_images, data.size, clock_seconds() - start));
-      });
+      mae::encoder_features(stream, *model, data, pooling_named(o.pooling), show_images(progress, data.size));
   progress.finish();
   if (const auto bad =
           std::find_if_not(features.values.begin(), features.values.end(), [](float v) { return std::isfinite(v); });

@@ -9,14 +9,12 @@
 #include "apps/commands.h"
 #include "apps/data_options.h"
 #include "apps/device_options.h"
-#include "apps/finetuning_run.h"
+#include "apps/evaluation.h"
 #include "apps/model_options.h"
 #include "apps/output_file.h"
 #include "apps/progress.h"
-#include "apps/table.h"
 #include "engine/files.h"
 #include "kernels/core/check.h"
-#include "mae/metrics.h"
 #include "mae/table_labels.h"
 
 namespace apps {
@@ -26,7 +24,7 @@ using engine::Json;
 
 struct EvalCommand {
   std::string checkpoint, json, predictions, targets, dtype = "as_trained";
-  bool confusion = true;
+  bool table = true;
   DataOptions data;
   DeviceOptions device;
 };
@@ -42,9 +40,9 @@ void add_options(OptionTable& t, EvalCommand& o) {
   add_orientation_option(t, o.data.orientation);
   t.add("dtype", o.dtype, "of the computation; as_trained: that of the run, whose numbers then come out again")
       .one_of({"as_trained", "f32", "bf16", "f64"});
-  t.add("confusion", o.confusion, "print the table of confusions, where there are at most 20 classes");
+  t.add("table", o.table, "print what is taken for what, where there are at most 20 classes, or each class's numbers");
   t.add("predictions", o.predictions, "write what was said of each image to this file").shown_as("CSV");
-  t.add("json", o.json, "write the numbers to this file too").shown_as("FILE");
+  t.add("json", o.json, "write the numbers to this file too, with those of each class").shown_as("FILE");
   add_device_options(t, o.device);
 }
 
@@ -94,43 +92,6 @@ void write_predictions(const std::string& path, const mae::Scores& s, const mae:
   engine::write_atomically(path, [&](engine::FileWriter& file) { file.write(text); });
 }
 
-void print_confusion(const mae::SingleLabelMetrics& m, const std::vector<std::string>& classes) {
-  constexpr std::size_t most_classes = 20, most_letters = 14;
-  const std::size_t K = classes.size();
-  if (K > most_classes) return;
-  std::vector<std::vector<std::string>> rows{{"is \\ taken for"}};
-  for (std::size_t k = 0; k < K; ++k) rows[0].push_back(std::to_string(k));
-  rows[0].push_back("recall %");
-  for (std::size_t i = 0; i < K; ++i) {
-    rows.push_back({fmt::format("{} {}", i, shortened(classes[i], most_letters))});
-    for (std::size_t j = 0; j < K; ++j) rows.back().push_back(std::to_string(m.confusion[i * K + j]));
-    rows.back().push_back(m.recall[i] ? fmt::format("{:.2f}", *m.recall[i]) : "none");
-  }
-  fmt::print("\n{}", aligned(rows, "l" + std::string(K + 1, 'r')));
-}
-
-void print_per_class(const mae::MultiLabelMetrics& m, const std::vector<std::string>& classes) {
-  const auto text = [](const std::optional<double>& x) { return x ? fmt::format("{:.4f}", *x) : std::string("none"); };
-  std::vector<std::vector<std::string>> rows{{"class", "positives", "negatives", "AUROC", "AP", "F1"}};
-  for (std::size_t k = 0; k < classes.size(); ++k) {
-    const mae::ClassMetrics& c = m.classes[k];
-    rows.push_back({classes[k], std::to_string(c.positives), std::to_string(c.negatives), text(c.auroc),
-                    text(c.average_precision), text(c.f1)});
-  }
-  fmt::print("\n{}", aligned(rows, "lrrrrr"));
-}
-
-std::function<void(std::int64_t)> shown_in(ProgressWriter& progress, std::int64_t images) {
-  return [&progress, images, start = clock_seconds(), said = clock_seconds()](std::int64_t done) mutable {
-    const double now = clock_seconds();
-    if (now - said < 10) return;
-    said = now;
-    const double rate = static_cast<double>(done) / (now - start);
-    progress.note(fmt::format("{} of {} images, {:.0f} images/s, ETA {}", done, images, rate,
-                              short_time(static_cast<double>(images - done) / rate)));
-  };
-}
-
 }  // namespace
 
 int eval(int argc, char** argv) {
@@ -164,16 +125,14 @@ int eval(int argc, char** argv) {
   mae::Evaluator evaluator(workspace, *classifier, data.dtype);
   workspace.reserve();
   ProgressWriter progress;
-  const mae::Scores scores = evaluator.run(data, shown_in(progress, data.size));
+  const mae::Scores scores = evaluator.run(data, show_images(progress, data.size));
   progress.finish();
-  const Json numbers = evaluation_of(scores, config.task, targets);
+  const Evaluation found = evaluate(scores, config.task, targets);
   fmt::print("{} images of {}\n", data.size, data.path);
-  for (const Json& number : numbers.as_object()) fmt::print("{:<18} {:.4f}\n", number.key, number.as_double());
-  if (config.task == mae::Task::multi)
-    print_per_class(mae::multi_label_metrics(scores.view(), targets), config.classes);
-  else if (o.confusion) print_confusion(mae::single_label_metrics(scores.view(), scores.labels), config.classes);
+  for (const Json& number : summary(found).as_object()) fmt::print("{:<18} {:.4f}\n", number.key, number.as_double());
+  if (o.table) fmt::print("\n{}", table_of(found, config.classes));
   if (!o.predictions.empty()) write_predictions(o.predictions, scores, config, data);
-  if (!o.json.empty()) write_json(o.json, numbers);
+  if (!o.json.empty()) write_json(o.json, details(found, config.classes));
   return done;
 }
 

@@ -16,14 +16,8 @@ namespace {
 mae::Features encode(kernels::Stream& stream, const mae::Model& model, const mae::Dataset& data, mae::Pooling pooling,
                      const std::string& what, ProgressWriter& progress) {
   const double start = clock_seconds();
-  double said = start;
-  const mae::Features features = mae::encoder_features(stream, model, data, pooling, [&](std::int64_t done) {
-    const double now = clock_seconds();
-    if (now - said < 10 || done == data.size) return;
-    said = now;
-    const double left = (now - start) * static_cast<double>(data.size - done) / static_cast<double>(done);
-    progress.note(fmt::format("{}: {} of {} images encoded, ETA {}", what, done, data.size, short_time(left)));
-  });
+  const mae::Features features =
+      mae::encoder_features(stream, model, data, pooling, show_images(progress, data.size, what));
   const double seconds = clock_seconds() - start;
   progress.note(fmt::format("{}: {} images encoded in {}, {:.0f} images/s", what, data.size, short_time(seconds),
                             static_cast<double>(data.size) / seconds));

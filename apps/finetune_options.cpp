@@ -127,14 +127,10 @@ void add_options(OptionTable& t, FinetuneCommand& o) {
 }
 
 void settle(FinetuneCommand& o) {
-  settle(o.command);
+  settle(o.command, o.job);
   FinetuningRun& job = o.job;
   mae::FinetuningOptions& f = job.tuning;
   mae::ClassifierConfig& c = f.classifier;
-  job.run = o.command.run;
-  job.loading = o.command.loading;
-  job.compute = compute_type(o.command.dtype);
-  job.replay = replay_of(o.command);
   c.pooling = o.pooling == "mean" ? mae::Pooling::mean : mae::Pooling::cls;
   c.head = o.head == "linear" ? mae::Head::linear : mae::Head::probe;
   c.task = o.task == "single" ? mae::Task::single : mae::Task::multi;

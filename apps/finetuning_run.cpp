@@ -7,10 +7,10 @@
 #include <sstream>
 
 #include "apps/cli.h"
+#include "apps/evaluation.h"
 #include "apps/learning_picture.h"
 #include "apps/model_options.h"
 #include "engine/files.h"
-#include "mae/metrics.h"
 
 namespace apps {
 namespace {
@@ -35,18 +35,6 @@ std::pair<const std::string, std::string> compute_of(const FinetuningRun& o) {
   return {"compute", std::string(kernels::name_of(o.compute))};
 }
 
-/// The best value of the evaluations before `done`, by the first number of a line.
-double best_before(const std::string& evaluations, std::int64_t done) {
-  double best = -std::numeric_limits<double>::infinity();
-  if (!fs::exists(evaluations)) return best;
-  std::istringstream lines(engine::read_file(evaluations));
-  for (std::string line; std::getline(lines, line);) {
-    const Json json = engine::parse_json(line, evaluations);
-    if (json.at("step").as_int() < done) best = std::max(best, json.as_object().front().as_double());
-  }
-  return best;
-}
-
 /// The evaluations of a run: when they are due, what they find, and whose weights are kept.
 class Evaluations {
  public:
@@ -55,9 +43,10 @@ class Evaluations {
 
   std::string evaluate(const Position& at, Json& line) {
     const bool last = at.done == finetuning_.training().total();
-    if (!last && std::llround(at.epoch) % o_.evaluate_every != 0) return {};
-    line = evaluation_of(finetuning_.evaluate(data_), o_.tuning.classifier.task, o_.validation_targets);
-    keep_best(line.as_object().front().as_double(), at);
+    if (!last && at.whole_epochs % o_.evaluate_every != 0) return {};
+    const mae::Task task = o_.tuning.classifier.task;
+    line = summary(apps::evaluate(finetuning_.evaluate(data_), task, o_.validation_targets));
+    keep_best(line.at(deciding_number(task)).as_double(), at);
     std::string text;
     for (const Json& number : line.as_object()) text += fmt::format(", {} {:.4g}", number.key, number.as_double());
     return text;
@@ -65,8 +54,9 @@ class Evaluations {
 
  private:
   void keep_best(double value, const Position& at) {
-    const std::string log = (fs::path(o_.run.folder) / "evaluations.jsonl").string();
-    if (value <= best_before(log, at.done)) return;
+    if (!best_) best_ = best_before(at.done);
+    if (value <= *best_) return;
+    best_ = value;
     try {
       finetuning_.save((fs::path(o_.run.folder) / "best.safetensors").string(),
                        {{"epochs", fmt::format("{}", at.epoch)}, compute_of(o_)}, engine::Content::weights);
@@ -75,9 +65,24 @@ class Evaluations {
     }
   }
 
+  /// Of the evaluations that an earlier start of this run has made.
+  double best_before(std::int64_t done) const {
+    double best = -std::numeric_limits<double>::infinity();
+    const std::string path = (fs::path(o_.run.folder) / "evaluations.jsonl").string();
+    if (!fs::exists(path)) return best;
+    std::istringstream lines(engine::read_file(path));
+    for (std::string text; std::getline(lines, text);) {
+      const Json line = engine::parse_json(text, path);
+      if (line.at("step").as_int() >= done) continue;
+      best = std::max(best, line.at(deciding_number(o_.tuning.classifier.task)).as_double());
+    }
+    return best;
+  }
+
   mae::Finetuning& finetuning_;
   const FinetuningRun& o_;
   const mae::Dataset& data_;
+  std::optional<double> best_;  // so far
 };
 
 }  // namespace
@@ -113,34 +118,11 @@ engine::Text settings_of(const FinetuningRun& o) {
   return text;
 }
 
-Json evaluation_of(const mae::Scores& scores, mae::Task task, const std::vector<std::int8_t>& targets) {
-  if (task == mae::Task::single) {
-    const mae::SingleLabelMetrics m = mae::single_label_metrics(scores.view(), scores.labels);
-    return Json::object(
-        {{"top1", m.top1}, {"top5", m.top5}, {"balanced_accuracy", m.balanced_accuracy}, {"validation_loss", m.loss}});
-  }
-  const mae::MultiLabelMetrics m = mae::multi_label_metrics(scores.view(), targets);
-  return Json::object({{"auroc", m.auroc}, {"map", m.mean_average_precision}, {"macro_f1", m.macro_f1}});
-}
-
 RunEnd run_finetuning(kernels::Stream& stream, const FinetuningRun& o, const mae::Dataset& training,
                       const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
                       const StopRequest& stop, const std::function<void()>& write_config) {
-  const mae::Config& config = o.tuning.classifier.encoder;
-  mae::Loader loader(training, {.seed = o.recipe.seed,
-                                .batch = o.recipe.batch,
-                                .height = config.image_height,
-                                .width = config.image_width,
-                                .augmentation = o.augmentation,
-                                .workers = o.loading.workers,
-                                .max_damaged = o.loading.max_damaged});
-  mae::Finetuning finetuning(stream, o.tuning,
-                             {.recipe = o.recipe,
-                              .compute = o.compute,
-                              .pixels = training.dtype,
-                              .steps_per_epoch = loader.steps_per_epoch(),
-                              .replay = o.replay},
-                             o.execution);
+  mae::Loader loader(training, loader_options(o, o.tuning.classifier.encoder, o.augmentation));
+  mae::Finetuning finetuning(stream, o.tuning, training_options(o, loader), o.execution);
   const bool finished = from && from->checkpoint.step >= finetuning.training().total();
   if (!finished) write_config();
   const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
@@ -151,9 +133,9 @@ RunEnd run_finetuning(kernels::Stream& stream, const FinetuningRun& o, const mae
           .at_start = Json::object({{"execution", execution_json(o.execution)}}),
           .fingerprint = training.fingerprint,
           .states = finetuning.states(),
+          .settings = settings_of(o),
           .save =
               [&](const std::string& path, engine::Text run) {
-                run.merge(settings_of(o));
                 run.insert(compute_of(o));
                 finetuning.save(path, run, engine::Content::training_state);
               },

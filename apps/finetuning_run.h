@@ -15,16 +15,10 @@
 
 namespace apps {
 
-struct FinetuningRun {
-  RunOptions run;
-  LoadingOptions loading;
+struct FinetuningRun : RunSetup {
   mae::FinetuningOptions tuning;
   std::string start = "from scratch";  // what the run began with, for people
-  mae::Recipe recipe;
   mae::Augmentation augmentation;
-  kernels::DType compute = kernels::DType::f32;
-  engine::Replay replay = engine::Replay::yes;
-  mae::Execution execution;
   std::int64_t evaluate_every = 1;                // epochs; the last step is always evaluated
   std::vector<std::int8_t> validation_targets{};  // of Task::multi, as FinetuningOptions::targets
 };
@@ -33,13 +27,10 @@ struct FinetuningRun {
 /// there are none, and nothing is evaluated.
 void check_options(const FinetuningRun& options, const mae::Dataset& training, const mae::Dataset& validation);
 
-/// What no resume can change beside data, model, seed and batch: key of the option -> value.
+/// What no resume can change beside data, model and recipe: key of the option -> value.
 engine::Text settings_of(const FinetuningRun& options);
 /// As check_run_folder.
 std::optional<engine::FoundCheckpoint> check_run_folder(const FinetuningRun& options, std::uint64_t fingerprint);
-
-/// What is measured of scores, in the order of an evaluation's line; the first is what "best" means.
-engine::Json evaluation_of(const mae::Scores& scores, mae::Task task, const std::vector<std::int8_t>& targets);
 
 /// `write_config` is called once everything has been read and planned, before the folder is written to; not for a run
 /// that is finished already.

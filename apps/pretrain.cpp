@@ -86,16 +86,12 @@ int pretrain(int argc, char** argv) {
                     "--out runs/first");
   add_options(table, o);
   if (!table.parse(argc, argv)) return done;
-  settle(o.command);
-  o.job.run = o.command.run;
-  o.job.loading = o.command.loading;
-  o.job.compute = compute_type(o.command.dtype);
+  settle(o.command, o.job);
   const StopRequest stop(start + o.command.max_seconds);
   mae::validate(o.job.config);
   mae::validate(o.job.recipe);
   o.job.bands = shown_bands(o.show_channels, o.job.config.channels);
   const kernels::Device device = open_device(o.command.device);
-  o.job.replay = replay_of(o.command);
   o.job.run.look_ahead = look_ahead_on(device);
   kernels::Stream stream(device);
   force_rows(stream, o.command.device);

@@ -40,20 +40,9 @@ std::string description(const mae::Config& c) {
 RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, const mae::Dataset& training,
                        const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
                        const StopRequest& stop) {
-  mae::Loader loader(training, {.seed = o.recipe.seed,
-                                .batch = o.recipe.batch,
-                                .height = o.config.image_height,
-                                .width = o.config.image_width,
-                                .augmentation = o.augment ? mae::Augmentation{.range = o.crop} : mae::no_augmentation,
-                                .workers = o.loading.workers,
-                                .max_damaged = o.loading.max_damaged});
-  mae::Pretraining pretraining(stream, o.config,
-                               {.recipe = o.recipe,
-                                .compute = o.compute,
-                                .pixels = training.dtype,
-                                .steps_per_epoch = loader.steps_per_epoch(),
-                                .replay = o.replay},
-                               o.execution);
+  const mae::Augmentation augmentation = o.augment ? mae::Augmentation{.range = o.crop} : mae::no_augmentation;
+  mae::Loader loader(training, loader_options(o, o.config, augmentation));
+  mae::Pretraining pretraining(stream, o.config, training_options(o, loader), o.execution);
   const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
   LearningPicture learning(pictures, o.recipe.epochs);
   const mae::Dataset& shown = validation.size > 0 ? validation : training;

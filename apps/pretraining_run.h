@@ -11,19 +11,13 @@
 
 namespace apps {
 
-struct PretrainingOptions {
-  RunOptions run;
+struct PretrainingOptions : RunSetup {
   mae::Config config;
-  mae::Recipe recipe;
-  kernels::DType compute = kernels::DType::f32;
   mae::CropRange crop{};
-  bool augment = true;  // random resized crop and flip; false: none
-  LoadingOptions loading;
+  bool augment = true;        // random resized crop and flip; false: none
   std::int64_t pictures = 8;  // validation images in learning.png; 0: no pictures
   std::vector<int> bands{0};  // channels, from 0, that pictures show: one or three
   std::int64_t validation_images = 1000;
-  engine::Replay replay = engine::Replay::yes;
-  mae::Execution execution;
 };
 
 /// Refuses options that no run can have, and data that does not suit them, before anything is written.

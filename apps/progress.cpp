@@ -18,6 +18,13 @@ std::string images_line(std::int64_t done, std::int64_t total, double seconds) {
                      short_time(static_cast<double>(total - done) / rate));
 }
 
+std::function<void(std::int64_t)> show_images(ProgressWriter& progress, std::int64_t total, std::string what) {
+  if (!what.empty()) what += ": ";
+  return [&progress, total, what, start = clock_seconds()](std::int64_t done) {
+    progress.show_line(what + images_line(done, total, clock_seconds() - start));
+  };
+}
+
 std::string short_time(double seconds) {
   if (!(seconds >= 0) || seconds > 1e9) return "?";
   const auto s = std::int64_t(std::llround(seconds)), minutes = s / 60, hours = minutes / 60;

@@ -24,6 +24,10 @@ std::string progress_line(const Progress& progress);
 /// "1200/5000 images  400 images/s  ETA 9s": what a pass over a data set has done in so many seconds.
 std::string images_line(std::int64_t done, std::int64_t total, double seconds);
 
+class ProgressWriter;
+/// For a pass over `total` images: called with how many are done, it shows images_line(), behind `what`.
+std::function<void(std::int64_t)> show_images(ProgressWriter& progress, std::int64_t total, std::string what = {});
+
 /// 12s, 3m20s, 1h02m, 3d04h; "?" for what is not known.
 std::string short_time(double seconds);
 

@@ -33,7 +33,7 @@ void check_recipe(const mae::Recipe& r, const mae::Dataset& training) {
   require(r.batch <= training.size, "--batch",
           fmt::format("a batch of {} from the {} images of {}", r.batch, training.size, training.path),
           "a batch of at most the number of images");
-  const auto per_epoch = static_cast<double>(training.size / r.batch);
+  const double per_epoch = mae::steps_per_epoch(training.size, r.batch, r.part()).value();
   require(r.epochs * per_epoch >= 1, "--epochs", fmt::format("{:g} epochs are not one step", r.epochs),
           fmt::format("--epochs {:.3g} or more", 1 / per_epoch));
   require(r.epochs * per_epoch < 1e9, "--epochs", "a run has fewer than 1e9 steps");
@@ -76,33 +76,38 @@ void check_options(const FinetuningRun& o, const mae::Dataset& training, const m
   check_loading(o.loading, o.run.folder, training, validation);
   check_recipe(o.recipe, training);
   const mae::Config& c = o.tuning.classifier.encoder;
+  const bool one_alone = !o.recipe.drop_last && training.size % o.recipe.micro() == 1;
+  require(o.tuning.classifier.head != mae::Head::probe || !one_alone, "--no-drop-last",
+          "the last micro-batch of an epoch has one image, and a batch norm needs two", "another --micro-batch");
   mae::check_augmentation(o.augmentation, training.channels, training.dtype, c.image_height, c.image_width);
 }
 
 std::optional<engine::FoundCheckpoint> check_run_folder(const FinetuningRun& o, std::uint64_t fingerprint) {
-  return check_run_folder(o.run, {.fingerprint = fingerprint,
-                                  .compute = o.compute,
-                                  .seed = o.recipe.seed,
-                                  .batch = o.recipe.batch,
-                                  .settings = settings_of(o),
-                                  .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
-                                    return mae::classifier_metadata(mae::classifier_config_of(checkpoint, path)) ==
-                                           mae::classifier_metadata(o.tuning.classifier);
-                                  }});
+  return check_run_folder(o, {.fingerprint = fingerprint,
+                              .settings = settings_of(o),
+                              .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
+                                return mae::classifier_metadata(mae::classifier_config_of(checkpoint, path)) ==
+                                       mae::classifier_metadata(o.tuning.classifier);
+                              }});
 }
 
 std::optional<engine::FoundCheckpoint> check_run_folder(const PretrainingOptions& o, std::uint64_t fingerprint) {
-  return check_run_folder(o.run, {.fingerprint = fingerprint,
-                                  .compute = o.compute,
-                                  .seed = o.recipe.seed,
-                                  .batch = o.recipe.batch,
-                                  .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
-                                    return mae::config_metadata(mae::config_of(checkpoint, path)) ==
-                                           mae::config_metadata(o.config);
-                                  }});
+  return check_run_folder(
+      o, {.fingerprint = fingerprint, .same_model = [&](const engine::Checkpoint& checkpoint, const std::string& path) {
+            return mae::config_metadata(mae::config_of(checkpoint, path)) == mae::config_metadata(o.config);
+          }});
 }
 
-std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& options, const RunIdentity& identity) {
+engine::Text settings_of(const mae::Recipe& r) {
+  engine::Text text{{"seed", std::to_string(r.seed)},
+                    {"batch", std::to_string(r.batch)},
+                    {"drop-last", r.drop_last ? "true" : "false"}};
+  if (!r.drop_last) text["micro-batch"] = std::to_string(r.micro());
+  return text;
+}
+
+std::optional<engine::FoundCheckpoint> check_run_folder(const RunSetup& setup, const RunIdentity& identity) {
+  const RunOptions& options = setup.run;
   const fs::path folder = options.folder, checkpoints = folder / "checkpoints";
   const bool logged = fs::exists(folder / "log.jsonl");
   if (!logged && engine::count_checkpoints(checkpoints.string()) == 0) return std::nullopt;
@@ -126,11 +131,11 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& option
   };
   require_same("run.data_fingerprint", fmt::format("{:016x}", identity.fingerprint), "on other data",
                "--data and --orientation");
-  require_same("run.master_dtype", std::string(kernels::name_of(kernels::statistics_of(identity.compute))),
+  require_same("run.master_dtype", std::string(kernels::name_of(kernels::statistics_of(setup.compute))),
                "in another precision", "--dtype");
-  require_same("run.seed", std::to_string(identity.seed), "with another seed", "--seed");
-  require_same("run.batch", std::to_string(identity.batch), "with another batch", "--batch");
-  for (const auto& [key, value] : identity.settings) {
+  engine::Text settings = settings_of(setup.recipe);
+  settings.insert(identity.settings.begin(), identity.settings.end());
+  for (const auto& [key, value] : settings) {
     const std::string flag = "--" + std::string(key);
     require_same(("run." + key).c_str(), value, ("with another " + flag).c_str(), flag.c_str());
   }

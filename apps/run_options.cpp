@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "apps/cli.h"
+#include "apps/model_options.h"
 #include "apps/progress.h"
 #include "apps/version.h"
 #include "engine/files.h"
@@ -45,8 +46,21 @@ void add_schedule_options(OptionTable& t, mae::Recipe& r) {
   t.group("Training");
   t.add("batch", r.batch, "images of one optimizer step, over all devices");
   t.add("micro_batch", r.micro_batch, "images that a device holds at once; 0: the batch. The rest is accumulated");
+  t.add("drop_last", r.drop_last,
+        "leave out of an epoch the images that fill no whole batch; with --no-drop-last its last micro-batch is short, "
+        "and batches run on across epochs");
   t.add("epochs", r.epochs, "passes over the training images");
-  t.add("warmup_epochs", r.warmup_epochs, "epochs of linear warm-up from 0");
+  t.add("warmup_epochs", r.warmup_epochs, "epochs of linear warm-up");
+  t.add(
+       "schedule",
+       "step: the learning rate moves at every step, a half cosine behind the warm-up; epoch: once an epoch e, the "
+       "lower of (e + 1) / warm-up and a half cosine over the whole run",
+       [&r] { return Value(std::string(r.schedule == engine::Pace::step ? "step" : "epoch")); },
+       [&r](const Value& value) {
+         r.schedule = std::get<std::string>(value) == "step" ? engine::Pace::step : engine::Pace::epoch;
+         return std::string();
+       })
+      .one_of({"step", "epoch"});
   t.add("blr", r.blr, "base learning rate: lr = blr x batch / 256");
   t.add("min_lr", r.min_lr, "learning rate at the end of the half cosine");
 }
@@ -80,12 +94,14 @@ void add_execution_device_options(OptionTable& t, RunCommand& o) {
   t.add("graph", o.graph, "replay a captured step; with --no-graph every kernel is launched anew");
 }
 
-void settle(RunCommand& o) {
-  o.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
-  o.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
+void settle(const RunCommand& o, RunSetup& setup) {
+  setup.run = o.run;
+  setup.run.resume = o.resume == "auto" ? Resume::automatic : Resume::never;
+  setup.run.on_nonfinite = o.on_nonfinite == "rollback" ? OnNonFinite::rollback : OnNonFinite::stop;
+  setup.loading = o.loading;
+  setup.compute = compute_type(o.dtype);
+  setup.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
 }
-
-engine::Replay replay_of(const RunCommand& o) { return o.graph ? engine::Replay::yes : engine::Replay::no; }
 
 LookAhead look_ahead_on(const kernels::Device& device) {
   return device.kind == kernels::DeviceKind::cuda ? LookAhead::yes : LookAhead::no;

@@ -29,8 +29,7 @@ void add_run_options(OptionTable& table, RunCommand& command);
 void add_execution_device_options(OptionTable& table, RunCommand& command);
 
 /// What the typed options mean, once they are parsed.
-void settle(RunCommand& command);
-engine::Replay replay_of(const RunCommand& command);
+void settle(const RunCommand& command, RunSetup& setup);
 LookAhead look_ahead_on(const kernels::Device& device);
 
 /// "mae pretrain --data ..."

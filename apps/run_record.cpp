@@ -57,6 +57,7 @@ std::vector<std::int64_t> RunRecord::open(std::int64_t done) {
   // an evaluation stands behind the step before it, so that of the checkpoint's step is kept
   engine::keep_lines(evaluations_path_, [&](std::string_view text) {
     const std::optional<Json> line = parse_line(text, evaluations_path_);
+    if (line && line->at("step").as_int() == done) evaluated_ = true;
     return line && line->at("step").as_int() <= done;
   });
   return skipped;

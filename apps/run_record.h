@@ -32,6 +32,8 @@ class RunRecord {
   /// Cuts the lines from step `done` on, which will be made again, and warns where earlier ones are missing. Throws
   /// for a line that cannot be read. Returns the steps among those kept whose batches were left out.
   std::vector<std::int64_t> open(std::int64_t done);
+  /// Whether open() found an evaluation of the model as step `done` had left it.
+  bool evaluated() const { return evaluated_; }
   /// Writes a step to log.jsonl and timing.jsonl. Never throws for a full disk.
   void step(const StepRecord& record);
   /// A line of evaluations.jsonl, which keeps log.jsonl's promise. Never throws for a full disk.
@@ -53,6 +55,7 @@ class RunRecord {
   std::string log_path_, evaluations_path_, timing_path_, events_path_;
   engine::LineLog log_, evaluations_, timing_, events_;
   ProgressWriter progress_;
+  bool evaluated_ = false;
   std::set<std::string> failing_;  // files whose last line the disk did not take
 };
 

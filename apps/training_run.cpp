@@ -28,7 +28,7 @@ SavePlan save_plan(const RunOptions& o, const std::string& folder, const Job& jo
                 .every_steps = 0,
                 .every_seconds = o.save_every_seconds};
   if (o.save_every_seconds == 0) {
-    const double steps = o.save_every_epochs * static_cast<double>(job.loader.steps_per_epoch());
+    const double steps = o.save_every_epochs * job.loader.steps_per_epoch().value();
     plan.every_steps = static_cast<std::int64_t>(std::max(1.0, std::round(steps)));
   }
   return plan;
@@ -50,14 +50,18 @@ class Run {
 
   RunEnd train(const std::optional<engine::FoundCheckpoint>& from, const StopRequest& stop) {
     begin(from);
-    const std::int64_t total = training_.total(), per_epoch = loader_.steps_per_epoch();
+    const std::int64_t total = training_.total();
+    if (ends_epoch(first_step_) && !record_->evaluated()) {  // it had failed, and ended the run
+      const Found e = evaluate(first_step_);
+      if (!e.text.empty()) record_->progress().note(fmt::format("after step {}{}", first_step_, e.text));
+    }
     std::int64_t last = total;
     if (o_.stop_after_steps > 0) last = std::min(total, first_step_ + o_.stop_after_steps);
     for (std::int64_t step = first_step_; step < last; ++step) {
       const std::string reason = step > first_step_ ? stop.reason() : stop.signal();
       if (!reason.empty() && !queue_.ahead()) return interrupt(step, reason);
       const std::int64_t done = step + 1;
-      const bool epoch_ends = done % per_epoch == 0, picture = done == 1 || epoch_ends || done == last;
+      const bool epoch_ends = ends_epoch(done), picture = done == 1 || epoch_ends || done == last;
       bool early = false, save_now = false;
       const auto nothing_between = [&] {  // decided once, before the next step may be queued
         early = !picture && !pictured_once_ && clock_seconds() - start_ > o_.picture_after_seconds;
@@ -65,7 +69,7 @@ class Run {
         return !picture && !early && !save_now && stop.reason().empty() && !profile_->wants(done);
       };
       if (!one_step(step, nothing_between)) return RunEnd::not_finite;
-      if (epoch_ends || done == total) report_epoch(done);
+      if (epoch_ends) report_epoch(done);
       if (done == last) save_or_throw(done);
       if (save_now) save(done);
       if (picture || early) draw_pictures(done);
@@ -122,9 +126,10 @@ class Run {
     fmt::print("{}: {:.2f} M parameters ({:.2f} M trainable), {} {}\n", job_.description,
                static_cast<double>(parameters.count()) / 1e6, static_cast<double>(parameters.trainable_count()) / 1e6,
                stream_.device().name, kernels::name_of(training_.options().compute));
-    fmt::print("batch {} = {} x micro-batch {}, lr {:g} = blr {:g} x {} / 256, {} steps = {:g} epochs x {}, seed {}\n",
-               r.batch, r.batch / r.micro(), r.micro(), r.lr(), r.blr, r.batch, training_.total(), r.epochs,
-               loader_.steps_per_epoch(), r.seed);
+    fmt::print(
+        "batch {} = {} x micro-batch {}, lr {:g} = blr {:g} x {} / 256, {} steps = {:g} epochs x {:g}, seed {}\n",
+        r.batch, r.batch / r.micro(), r.micro(), r.lr(), r.blr, r.batch, training_.total(), r.epochs,
+        loader_.steps_per_epoch().value(), r.seed);
     const engine::MemoryPlan m = training_.memory();
     fmt::print(
         "memory {:.1f} MiB: parameters {:.1f}, gradients {:.1f}, moments {:.1f}, activations {:.1f}, scratch {:.1f}, "
@@ -134,10 +139,15 @@ class Run {
     std::fflush(stdout);
   }
 
-  double epoch_of(std::int64_t step) const {
-    return static_cast<double>(step) / static_cast<double>(loader_.steps_per_epoch());
+  double epoch_of(std::int64_t step) const { return loader_.steps_per_epoch().epochs(step); }
+  Position position(std::int64_t done) const {
+    return {done, epoch_of(done), loader_.steps_per_epoch().whole_epochs(done)};
   }
-  Position position(std::int64_t done) const { return {done, epoch_of(done)}; }
+
+  /// Whether an evaluation is due: behind the last step of an epoch, and of the run.
+  bool ends_epoch(std::int64_t done) const {
+    return done > 0 && (done == training_.total() || position(done).whole_epochs > position(done - 1).whole_epochs);
+  }
 
   void event(Json line, std::int64_t step) { record_->event(std::move(line), step, epoch_of(step)); }
 
@@ -237,22 +247,28 @@ class Run {
                               {"data_wait_seconds", loader_.wait_seconds()},
                               {"images_per_second", static_cast<double>(done - first_step_) *
                                                         static_cast<double>(training_.recipe().batch) / seconds}});
-    std::string note = fmt::format("epoch {:g}: {} since start", epoch_of(done), short_time(seconds));
-    Json found = Json::object({});
-    if (job_.evaluate) note += evaluated(done, found);
-    if (!found.as_object().empty()) record_->evaluation(found, done, epoch_of(done));
-    for (const Json& fact : found.as_object()) line.add(fact.key, fact);
+    const Found e = evaluate(done);
+    for (const Json& fact : e.line.as_object()) line.add(fact.key, fact);
     event(std::move(line), done);
-    record_->progress().note(note);
+    record_->progress().note(fmt::format("epoch {:g}: {} since start{}", epoch_of(done), short_time(seconds), e.text));
   }
 
-  /// What cannot be evaluated, such as an image that cannot be read, ends the run; what it has learned is saved.
-  std::string evaluated(std::int64_t done, Json& found) {
+  struct Found {
+    Json line = Json::object({});
+    std::string text;  // ", top1 0.8"
+  };
+
+  /// Evaluates, and writes that down. What cannot be evaluated, such as an image that cannot be read, ends the run;
+  /// what it has learned is saved, and the run that goes on makes up for it.
+  Found evaluate(std::int64_t done) {
+    Found e;
     try {
-      return job_.evaluate(position(done), found);
+      if (job_.evaluate) e.text = job_.evaluate(position(done), e.line);
     } catch (const kernels::Error& error) {
       stop_for(error, done);
     }
+    if (!e.line.as_object().empty()) record_->evaluation(e.line, done, epoch_of(done));
+    return e;
   }
 
   /// A trace that cannot be written costs no training either.
@@ -278,12 +294,13 @@ class Run {
   std::optional<kernels::Error> try_to_save(std::int64_t done) {
     const auto error = checkpoints_.save(done, clock_seconds(), [&](const std::string& path) {
       record_->sync();  // before a checkpoint relies on its lines
-      job_.save(path,
-                {{"data_fingerprint", fmt::format("{:016x}", job_.fingerprint)},
-                 {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(training_.options().compute)))},
-                 {"seed", std::to_string(training_.recipe().seed)},
-                 {"batch", std::to_string(training_.recipe().batch)},
-                 {"epochs", fmt::format("{}", epoch_of(done))}});
+      engine::Text run{
+          {"data_fingerprint", fmt::format("{:016x}", job_.fingerprint)},
+          {"master_dtype", std::string(kernels::name_of(kernels::statistics_of(training_.options().compute)))},
+          {"epochs", fmt::format("{}", epoch_of(done))}};
+      run.merge(settings_of(training_.recipe()));
+      run.insert(job_.settings.begin(), job_.settings.end());
+      job_.save(path, run);
     });
     if (error) event(Json::object({{"event", "save failed"}, {"error", error->what()}}), done);
     else event(Json::object({{"event", "checkpoint"}, {"path", checkpoints_.last_good()}}), done);
@@ -333,6 +350,25 @@ class Run {
 kernels::Error unreadable(const mae::Damaged& d) {
   return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
                         "repair it; `mae data` lists all of them");
+}
+
+mae::LoaderOptions loader_options(const RunSetup& o, const mae::Config& model, const mae::Augmentation& augmentation) {
+  return {.seed = o.recipe.seed,
+          .batch = o.recipe.batch,
+          .part = o.recipe.part(),
+          .height = model.image_height,
+          .width = model.image_width,
+          .augmentation = augmentation,
+          .workers = o.loading.workers,
+          .max_damaged = o.loading.max_damaged};
+}
+
+mae::TrainingOptions training_options(const RunSetup& o, const mae::Loader& loader) {
+  return {.recipe = o.recipe,
+          .compute = o.compute,
+          .pixels = loader.dataset().dtype,
+          .steps_per_epoch = loader.steps_per_epoch(),
+          .replay = o.replay};
 }
 
 RunEnd run_training(kernels::Stream& stream, const RunOptions& options, const Job& job,

@@ -18,6 +18,8 @@
 #include "apps/step_queue.h"
 #include "apps/stop_request.h"
 #include "engine/checkpoint_folder.h"
+#include "mae/execution.h"
+#include "mae/loader.h"
 #include "mae/training.h"
 
 namespace apps {
@@ -44,10 +46,21 @@ struct LoadingOptions {
   double max_damaged = 0.01;  // share of the images that may be unreadable
 };
 
-/// Where a run stands: steps done, and epochs.
+/// What every training run is told, whatever it trains.
+struct RunSetup {
+  RunOptions run;
+  LoadingOptions loading;
+  mae::Recipe recipe;
+  kernels::DType compute = kernels::DType::f32;
+  engine::Replay replay = engine::Replay::yes;
+  mae::Execution execution;
+};
+
+/// Where a run stands: steps done, epochs, and how many of them are complete.
 struct Position {
   std::int64_t done = 0;
   double epoch = 0;
+  std::int64_t whole_epochs = 0;
 };
 
 /// What is trained, and what is done beside training.
@@ -58,6 +71,7 @@ struct Job {
   engine::Json at_start;      // added to the event that a run starts or goes on with; an object
   std::uint64_t fingerprint;  // of the data
   engine::States states{};    // that its checkpoints hold beside the parameters
+  engine::Text settings{};    // options that no resume can change, beside what every run has: key -> value
   std::function<void(const std::string& path, const engine::Text& run)> save;
   std::function<void(const std::string& path)> load;
   /// After an epoch and after the last step: adds what it finds to the line, and returns it for people. Null: nothing.
@@ -77,19 +91,21 @@ void check_loading(const LoadingOptions& options, const std::string& folder, con
 /// Refuses a recipe that the training images do not suffice for.
 void check_recipe(const mae::Recipe& recipe, const mae::Dataset& training);
 
-/// What each step of a run depends on.
+mae::LoaderOptions loader_options(const RunSetup& setup, const mae::Config& model,
+                                  const mae::Augmentation& augmentation);
+mae::TrainingOptions training_options(const RunSetup& setup, const mae::Loader& loader);
+
+/// What each step of a run depends on, beside its recipe.
 struct RunIdentity {
   std::uint64_t fingerprint = 0;  // of the data
-  kernels::DType compute = kernels::DType::f32;
-  std::uint32_t seed = 0;
-  std::int64_t batch = 0;
-  engine::Text
-      settings{};  // further options that no resume can change: key -> value; Job::save writes them as run.<key>
+  engine::Text settings{};        // as Job has them
   std::function<bool(const engine::Checkpoint&, const std::string& path)> same_model;
 };
 /// Refuses a folder that holds a run unless it may be resumed; a run of another model, data set, seed or batch is
 /// refused by name. Returns where the run goes on; nothing: it starts.
-std::optional<engine::FoundCheckpoint> check_run_folder(const RunOptions& options, const RunIdentity& identity);
+std::optional<engine::FoundCheckpoint> check_run_folder(const RunSetup& setup, const RunIdentity& identity);
+/// What of a recipe no resume can change, as checkpoints have it: option -> value.
+engine::Text settings_of(const mae::Recipe& recipe);
 
 /// `from`: of check_run_folder. A signal ends the run between two steps; --max-time, too, but not before this start has
 /// made a step.

@@ -96,7 +96,7 @@ Pass decode_pass(const mae::Dataset& data) {
 
 Pass loader_pass(mae::Loader& loader) {
   return timed([&loader](std::uint32_t n) {
-    const std::int64_t steps = loader.steps_per_epoch();
+    const std::int64_t steps = loader.steps_per_epoch().parts;  // whole batches
     for (std::int64_t step = n * steps; step < (n + 1) * steps; ++step) loader.get(step);
   });
 }

@@ -7,6 +7,17 @@ namespace engine {
 Buffer::Buffer(const kernels::Device& device, std::size_t bytes)
     : data_(kernels::allocate(device, bytes), [device](void* p) { kernels::release(device, p); }), bytes_(bytes) {}
 
+Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes) {
+  Buffer buffer(stream.device(), bytes);
+  stream.copy(buffer.data(), data, bytes);
+  stream.synchronize();
+  return buffer;
+}
+
+Buffer upload_as(DType type, kernels::Stream& stream, const std::vector<double>& values) {
+  return type == DType::f64 ? upload(stream, values) : upload(stream, std::vector<float>(values.begin(), values.end()));
+}
+
 Buffer host_buffer(const kernels::Device& device, std::size_t bytes) {
   Buffer buffer;
   buffer.data_ = {kernels::allocate_host(device, bytes), [device](void* p) { kernels::release_host(device, p); }};

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "kernels/core/stream.h"
 
@@ -32,6 +33,15 @@ class Buffer {
   std::shared_ptr<void> data_;
   std::size_t bytes_ = 0;
 };
+
+/// A buffer with these bytes, or values, in it. The host waits for the copy.
+Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes);
+template <class T>
+Buffer upload(kernels::Stream& stream, const std::vector<T>& values) {
+  return upload(stream, values.data(), values.size() * sizeof(T));
+}
+/// As `type`, f32 or f64.
+Buffer upload_as(DType type, kernels::Stream& stream, const std::vector<double>& values);
 
 /// Memory of the host that the device copies from and to while the host goes on.
 Buffer host_buffer(const kernels::Device& device, std::size_t bytes);

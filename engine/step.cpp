@@ -17,13 +17,6 @@ constexpr std::size_t scalar_stride = 64;  // bytes: one line each
 constexpr std::size_t scalar_bytes = 5 * scalar_stride;
 constexpr int eager_steps = 2;  // before a graph is captured: libraries set themselves up in the first
 
-Buffer upload(kernels::Stream& stream, const void* data, std::size_t bytes) {
-  Buffer buffer(stream.device(), bytes);
-  stream.copy(buffer.data(), data, bytes);
-  stream.synchronize();
-  return buffer;
-}
-
 template <class T>
 T value_at(const std::byte* bytes) {
   T value{};
@@ -124,11 +117,11 @@ void TrainStep::upload_tables(const std::vector<double>& lr) {
     trust.push_back(segment.shape.rank > 1 ? options_.trust : 0);
   }
   bounds.push_back(static_cast<std::uint32_t>(range.elements));
-  schedule_ = upload(stream_, schedule.data(), schedule.size() * sizeof(double));
-  bounds_ = upload(stream_, bounds.data(), bounds.size() * sizeof(std::uint32_t));
-  lr_scale_ = upload(stream_, lr_scale.data(), lr_scale.size() * sizeof(double));
-  weight_decay_ = upload(stream_, weight_decay.data(), weight_decay.size() * sizeof(double));
-  trust_ = upload(stream_, trust.data(), trust.size() * sizeof(double));
+  schedule_ = upload(stream_, schedule);
+  bounds_ = upload(stream_, bounds);
+  lr_scale_ = upload(stream_, lr_scale);
+  weight_decay_ = upload(stream_, weight_decay);
+  trust_ = upload(stream_, trust);
   losses_ = Buffer(stream_.device(), kept_losses * kernels::size_of(parameters_.master_dtype()));
   const auto segments = static_cast<std::int64_t>(lr_scale.size());
   state_.schedule = schedule_.view(DType::f64, {static_cast<std::int64_t>(lr.size()), 3});

@@ -1,6 +1,8 @@
 #include "mae/classifier.h"
 
 #include <cmath>
+#include <optional>
+#include <string_view>
 
 #include "kernels/core/check.h"
 #include "kernels/moving_average.h"
@@ -13,6 +15,17 @@ using engine::Trainable;
 using kernels::DType;
 
 namespace {
+
+/// The index in "blocks.3.norm1.weight"; nothing for what stands before or behind the blocks.
+std::optional<int> block_of(const engine::Segment& s) {
+  constexpr std::string_view prefix = "blocks.";
+  if (!s.name.starts_with(prefix)) return std::nullopt;
+  return std::stoi(s.name.substr(prefix.size()));
+}
+
+bool before_blocks(const engine::Segment& s) {
+  return s.name == "cls_token" || s.name == "pos_embed" || s.name.starts_with("patch_embed.");
+}
 
 Trainable when(bool trained) { return trained ? Trainable::yes : Trainable::no; }
 
@@ -67,15 +80,14 @@ void Classifier::set_decay() {
 void Classifier::freeze(const Tuned& tuned) {
   const int first = config_.encoder.depth - tuned.blocks;
   for (engine::Segment& s : parameters_.segments()) {
-    if (s.name.starts_with("blocks.")) {
-      const int block = std::stoi(s.name.substr(7));
+    if (const auto block = block_of(s)) {
       const bool mlp = s.name.find(".mlp.") != std::string::npos || s.name.find(".norm2.") != std::string::npos;
       s.trainable =
-          when(tuned.everything || block >= first || (tuned.half && block == config_.encoder.depth - 1 && mlp));
-    } else if (s.name.starts_with("norm.") || s.name.starts_with("fc_norm.")) {
-      s.trainable = when(tuned.everything || tuned.blocks > 0 || tuned.half);
-    } else if (!s.name.starts_with("head.")) {
+          when(tuned.everything || *block >= first || (tuned.half && *block == config_.encoder.depth - 1 && mlp));
+    } else if (before_blocks(s)) {
       s.trainable = when(tuned.everything);
+    } else if (!s.name.starts_with("head.")) {
+      s.trainable = when(tuned.everything || tuned.blocks > 0 || tuned.half);
     }
   }
 }
@@ -169,9 +181,8 @@ Tensor Classifier::logits(Context& c, const Images& images, const Masking& every
 
 void set_layer_decay(engine::Parameters& parameters, double decay, int depth) {
   for (engine::Segment& s : parameters.segments()) {
-    int id = depth + 1;
-    if (s.name == "cls_token" || s.name == "pos_embed" || s.name.starts_with("patch_embed.")) id = 0;
-    if (s.name.starts_with("blocks.")) id = std::stoi(s.name.substr(7)) + 1;
+    const auto block = block_of(s);
+    const int id = before_blocks(s) ? 0 : block ? *block + 1 : depth + 1;
     s.lr_scale = std::pow(decay, depth + 1 - id);
   }
 }

@@ -22,20 +22,19 @@ Classifier& initialized(Classifier& classifier, kernels::Stream& stream, const F
   return classifier;
 }
 
-template <class T>
-engine::Buffer upload(kernels::Stream& stream, const std::vector<T>& values) {
-  engine::Buffer buffer(stream.device(), values.size() * sizeof(T));
-  stream.copy(buffer.data(), values.data(), values.size() * sizeof(T));
-  stream.synchronize();
-  return buffer;
+/// One value for each channel, in the type of statistics.
+engine::Buffer per_channel(kernels::Stream& stream, const TrainingOptions& training, int channels, double value) {
+  const std::vector<double> values(static_cast<std::size_t>(channels), value);
+  return engine::upload_as(kernels::statistics_of(training.compute), stream, values);
 }
 
-/// A table of one value a channel, in the type of statistics.
-engine::Buffer per_channel(kernels::Stream& stream, int channels, double value, DType type) {
-  const auto n = static_cast<std::size_t>(channels);
-  return type == DType::f64 ? upload(stream, std::vector<double>(n, value))
-                            : upload(stream, std::vector<float>(n, static_cast<float>(value)));
-}
+/// The columns of an input slot, each a row a sample.
+enum ColumnOf : std::size_t {
+  answers,  // (B, 2) i32 label of the image and of its partner; of Task::multi (B, K) i32 1, 0 or -1
+  lambda,   // (B, 1) f64 share of the image, the rest being its partner's
+  boxes,    // (B, mix_box_fields) i32
+  keep      // (B, 2 depth) i32 whether a branch is kept: attention and MLP of block 0, of block 1, ...
+};
 
 /// The rows of a column, written one by one.
 template <class T>
@@ -103,6 +102,8 @@ void validate(const FinetuningOptions& o, const Recipe& recipe) {
             std::to_string(o.mix_group) + " is not even, or does not divide the micro-batch of " +
                 std::to_string(recipe.micro()),
             "--mix-group " + std::to_string(largest_group(recipe.micro())) + ", or --mixup 0 --cutmix 0");
+    require(recipe.drop_last, "--no-drop-last", "the last micro-batch of an epoch would cut a group of mixed images",
+            "--drop-last, or --mixup 0 --cutmix 0");
     require(o.classifier.task == Task::single, "--task multi", "answers of yes or no are not mixed",
             "--mixup 0 --cutmix 0");
   }
@@ -126,8 +127,8 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
       classifier_(options.classifier, training.compute, options.tuned, options.drop_path, execution),
       micro_(training.recipe.micro()),
       every_(stream, micro_, options.classifier.encoder.patches()),
-      ones_(per_channel(stream, options.classifier.encoder.channels, 1, kernels::statistics_of(training.compute))),
-      zeros_(per_channel(stream, options.classifier.encoder.channels, 0, kernels::statistics_of(training.compute))),
+      ones_(per_channel(stream, training, options.classifier.encoder.channels, 1)),
+      zeros_(per_channel(stream, training, options.classifier.encoder.channels, 0)),
       training_((initialized(classifier_, stream, options, training.recipe.seed), stream), classifier_.parameters(),
                 options.classifier.encoder, training,
                 {.forward = [this](Context& c, const MicroBatch& m, const engine::LossSlot& l) { forward(c, m, l); },
@@ -135,7 +136,7 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
                  .values = [this](const Batch& batch) { return values(batch); },
                  .after_update = [this](kernels::Stream& s, const engine::UpdateState& u) { after_update(s, u); }}),
       evaluator_(training_.workspace(), classifier_, training.pixels) {
-  if (!options_.class_weight.empty()) class_weight_ = upload(stream, options_.class_weight);
+  if (!options_.class_weight.empty()) class_weight_ = engine::upload(stream, options_.class_weight);
   if (options_.ema > 0) {
     const engine::Parameters& p = classifier_.parameters();
     average_ = average_like(stream, p);
@@ -146,12 +147,12 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
 }
 
 std::vector<ColumnShape> Finetuning::columns() const {
-  const std::int64_t depth = options_.classifier.encoder.depth;
-  std::vector<ColumnShape> shapes;
-  if (options_.classifier.task == Task::single) shapes = {{DType::i32, 2}, {DType::f64, 1}};
-  else shapes = {{DType::i32, options_.classifier.K()}, {DType::f64, 1}};
-  if (mixes()) shapes.push_back({DType::i32, kernels::mix_box_fields});
-  if (drops()) shapes.push_back({DType::i32, 2 * depth});
+  const ClassifierConfig& c = options_.classifier;
+  std::vector<ColumnShape> shapes(4);
+  shapes[answers] = {DType::i32, c.task == Task::single ? 2 : c.K()};
+  shapes[lambda] = {DType::f64, 1};
+  shapes[boxes] = {DType::i32, kernels::mix_box_fields};
+  shapes[keep] = {DType::i32, 2 * std::int64_t{c.encoder.depth}};
   return shapes;
 }
 
@@ -163,8 +164,8 @@ std::vector<Column> Finetuning::values(const Batch& batch) const {
   const std::uint32_t seed = training_.recipe().seed;
   const bool single = options_.classifier.task == Task::single;
   check_groups(batch, static_cast<std::int64_t>(group));
-  ColumnWriter<std::int32_t> labels(B, single ? 2 : K), boxes(B, kernels::mix_box_fields), keep(B, 2 * depth);
-  ColumnWriter<double> lambda(B, 1);
+  ColumnWriter<std::int32_t> answer(B, single ? 2 : K), box(B, kernels::mix_box_fields), kept(B, 2 * depth);
+  ColumnWriter<double> share(B, 1);
   Mix mix;
   for (std::size_t b = 0; b < B; ++b) {
     const DrawOf draw{.seed = seed, .sample = batch.draws[2 * b], .epoch = batch.draws[2 * b + 1]};
@@ -174,27 +175,27 @@ std::vector<Column> Finetuning::values(const Batch& batch) const {
                      static_cast<std::uint32_t>(in_batch / group), config.image_height, config.image_width);
     const auto partner =
         static_cast<std::size_t>(kernels::mix_partner(static_cast<std::int64_t>(b), static_cast<std::int64_t>(group)));
-    *lambda.row(b) = mix.lambda;
-    if (single) labels.row(b)[0] = batch.labels[b], labels.row(b)[1] = batch.labels[partner];
+    *share.row(b) = mix.lambda;
+    if (single) answer.row(b)[0] = batch.labels[b], answer.row(b)[1] = batch.labels[partner];
     else
-      for (std::size_t k = 0; k < K; ++k) labels.row(b)[k] = options_.targets[batch.samples[b] * K + k];
+      for (std::size_t k = 0; k < K; ++k) answer.row(b)[k] = options_.targets[batch.samples[b] * K + k];
     const EraseBox erase = options_.erase.probability > 0
                                ? random_erase(config.image_height, config.image_width, options_.erase, draw)
                                : EraseBox{};
     const kernels::MixBoxes both{
         .erase = {.top = erase.top, .left = erase.left, .height = erase.height, .width = erase.width},
         .cut = {.top = mix.top, .left = mix.left, .height = mix.height, .width = mix.width}};
-    std::memcpy(boxes.row(b), &both, sizeof both);
-    for (std::uint32_t i = 0; drops() && i < 2 * depth; ++i) {
+    std::memcpy(box.row(b), &both, sizeof both);
+    for (std::uint32_t i = 0; i < 2 * depth; ++i) {
       const std::uint32_t word = words(draw, Purpose::drop_path, i / 4).w[i % 4];
-      keep.row(b)[i] = kernels::uniform(word) >= classifier_.drop_rates()[i / 2];
+      kept.row(b)[i] = kernels::uniform(word) >= classifier_.drop_rates()[i / 2];
     }
   }
-  std::vector<Column> all;
-  all.push_back(labels.take());
-  all.push_back(lambda.take());
-  if (mixes()) all.push_back(boxes.take());
-  if (drops()) all.push_back(keep.take());
+  std::vector<Column> all(4);
+  all[answers] = answer.take();
+  all[lambda] = share.take();
+  all[boxes] = box.take();
+  all[keep] = kept.take();
   return all;
 }
 
@@ -206,8 +207,8 @@ Images Finetuning::seen(Context& c, const MicroBatch& m, Tensor& mixed) const {
   launch(c.stream, kernels::MixImages{.images = m.images.pixels,
                                       .scale = m.images.scale,
                                       .shift = m.images.shift,
-                                      .boxes = m.columns[2],
-                                      .lambda = as_vector(m.columns[1]),
+                                      .boxes = m.columns[boxes],
+                                      .lambda = as_vector(m.columns[lambda]),
                                       .draws = m.draws,
                                       .out = mixed.view,
                                       .group = options_.mix.on() ? static_cast<int>(options_.mix_group) : 1,
@@ -219,21 +220,20 @@ Images Finetuning::seen(Context& c, const MicroBatch& m, Tensor& mixed) const {
 void Finetuning::forward(Context& c, const MicroBatch& m, const engine::LossSlot& loss) const {
   Tensor mixed;
   const Images images = seen(c, m, mixed);
-  const View keep = drops() ? m.columns.back() : View{};
-  const Tensor logits = classifier_.logits(c, images, every_.masking(m.samples()), keep);
+  const Tensor logits = classifier_.logits(c, images, every_.masking(m.samples()), drops() ? m.columns[keep] : View{});
   const engine::RangeScope range(c.profile, "loss");
   const std::int64_t K = options_.classifier.K();
   const View weight = options_.class_weight.empty() ? View{} : class_weight_.view(DType::f64, {K});
   const auto batch = static_cast<double>(m.global_batch);
   if (options_.classifier.task == Task::single) {
     cross_entropy(c, logits,
-                  {.labels = m.columns[0],
-                   .lambda = as_vector(m.columns[1]),
+                  {.labels = m.columns[answers],
+                   .lambda = as_vector(m.columns[lambda]),
                    .class_weight = weight,
                    .smoothing = options_.smoothing},
                   loss.loss, 1 / batch, loss.mode);
   } else {
-    binary_cross_entropy(c, logits, {.targets = m.columns[0], .weight = weight}, loss.loss,
+    binary_cross_entropy(c, logits, {.targets = m.columns[answers], .weight = weight}, loss.loss,
                          1 / (batch * static_cast<double>(K)), loss.mode);
   }
 }

@@ -7,15 +7,6 @@
 namespace mae {
 namespace {
 
-engine::Buffer upload_table(kernels::Stream& stream, const std::vector<double>& values, kernels::DType type) {
-  engine::Buffer buffer(stream.device(), values.size() * kernels::size_of(type));
-  const std::vector<float> narrow(values.begin(), values.end());
-  const void* source = type == kernels::DType::f64 ? static_cast<const void*>(values.data()) : narrow.data();
-  stream.copy(buffer.data(), source, values.size() * kernels::size_of(type));
-  stream.synchronize();
-  return buffer;
-}
-
 kernels::Shape image_of(const Config& c) { return {c.image_height, c.image_width, c.channels}; }
 
 constexpr ColumnShape draw_shape{kernels::DType::u32, 2};
@@ -58,8 +49,8 @@ InputSlots::InputSlots(kernels::Stream& stream, const Config& config, const Slot
       columns_(options.columns),
       parts_(parts_of(config, options)) {
   const PixelScaling scaling = pixel_scaling(config);
-  scale_ = upload_table(stream, scaling.scale, table_type_);
-  shift_ = upload_table(stream, scaling.shift, table_type_);
+  scale_ = engine::upload_as(table_type_, stream, scaling.scale);
+  shift_ = engine::upload_as(table_type_, stream, scaling.shift);
   for (int i = 0; i < slots; ++i) slots_.push_back(std::make_unique<Slot>(stream.device(), parts_.back()));
 }
 

@@ -69,6 +69,12 @@ Loader::Loader(Dataset data, const LoaderOptions& options) : data_(std::move(dat
                              " workers: impossible",
                          "loader", "check the batch, the image size and the workers");
   }
+  const bool sliced = o.first > 0 || o.count < o.batch;
+  if (o.part < 0 || (o.part > 0 && (o.batch % o.part != 0 || sliced))) {
+    throw kernels::Error("parts of " + std::to_string(o.part) + " do not make a batch of " + std::to_string(o.batch) +
+                             (sliced ? " that is sliced" : ""),
+                         "loader", "a part that divides the batch, and no slices");
+  }
   check_augmentation(o.augmentation, data_.channels, data_.dtype, o.height, o.width);
   sample_bytes_ = static_cast<std::size_t>(o.height) * static_cast<std::size_t>(o.width) *
                   static_cast<std::size_t>(data_.channels) * size_of(data_.dtype);
@@ -84,12 +90,12 @@ Batch Loader::get(std::int64_t step) {
   std::shared_ptr<Slot> slot;
   if (workers_.empty()) {
     slot = make_slot(step);
-    fill(*slot, 0, options_.count);
+    fill(*slot, 0, slot->size);
   } else {
     schedule(step);
     std::unique_lock lock(mutex_);
     slot = slots_.front();
-    ready_.wait(lock, [&] { return slot->done == options_.count; });
+    ready_.wait(lock, [&] { return slot->done == slot->size; });
     slots_.pop_front();
   }
   wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -112,24 +118,39 @@ void Loader::count_damaged(Slot& slot) {
 }
 
 std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
-  const std::int64_t epoch = step / steps_per_epoch();
-  const std::int64_t begin = step % steps_per_epoch() * options_.batch + options_.first;
+  const LoaderOptions& o = options_;
+  const engine::StepsPerEpoch pace = steps_per_epoch();
+  auto slot = std::make_shared<Slot>();
+  Batch& batch = slot->batch;
+  slot->step = batch.step = step;
+  batch.first = o.first;
+  if (o.part == 0) {
+    const std::int64_t begin = step % pace.parts * o.batch + o.first;
+    add_samples(batch, step / pace.parts, begin, begin + o.count);
+  }
+  for (std::int64_t part = step * pace.parts_of_step; o.part > 0 && part < (step + 1) * pace.parts_of_step; ++part) {
+    const std::int64_t begin = part % pace.parts * o.part, end = std::min(begin + o.part, data_.size);
+    add_samples(batch, part / pace.parts, begin, end);
+    batch.parts.push_back(end - begin);
+  }
+  const std::size_t count = batch.draws.size() / 2;
+  slot->size = static_cast<std::int64_t>(count);
+  batch.pixels.resize(count * sample_bytes_);
+  batch.labels.resize(count);
+  batch.samples.resize(count);
+  return slot;
+}
+
+/// Samples [begin, end) in the order of an epoch.
+void Loader::add_samples(Batch& batch, std::int64_t epoch, std::int64_t begin, std::int64_t end) {
   if (epoch != order_epoch_) {
     order_ = epoch_order(data_.size, options_.seed, static_cast<std::uint32_t>(epoch));
     order_epoch_ = epoch;
   }
-  const auto count = static_cast<std::size_t>(options_.count);
-  auto slot = std::make_shared<Slot>();
-  slot->step = slot->batch.step = step;
-  slot->batch.first = options_.first;
-  slot->batch.pixels.resize(count * sample_bytes_);
-  slot->batch.labels.resize(count);
-  slot->batch.samples.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    slot->batch.draws.push_back(order_[static_cast<std::size_t>(begin) + i]);
-    slot->batch.draws.push_back(static_cast<std::uint32_t>(epoch));
+  for (std::int64_t i = begin; i < end; ++i) {
+    batch.draws.push_back(order_[static_cast<std::size_t>(i)]);
+    batch.draws.push_back(static_cast<std::uint32_t>(epoch));
   }
-  return slot;
 }
 
 /// Puts `step` in front and the steps after it behind. Slots that a jump leaves over die with their last worker.
@@ -154,11 +175,11 @@ void Loader::work(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     const auto open = [&] {
-      return std::find_if(slots_.begin(), slots_.end(), [&](const auto& s) { return s->taken < options_.count; });
+      return std::find_if(slots_.begin(), slots_.end(), [&](const auto& s) { return s->taken < s->size; });
     };
     if (!work_.wait(lock, stop, [&] { return open() != slots_.end(); })) return;
     const std::shared_ptr<Slot> slot = *open();
-    const std::int64_t begin = slot->taken, end = std::min(begin + piece, options_.count);
+    const std::int64_t begin = slot->taken, end = std::min(begin + piece, slot->size);
     slot->taken = end;
     lock.unlock();
     fill(*slot, begin, end);
@@ -182,7 +203,7 @@ void Loader::fill(Slot& slot, std::int64_t begin, std::int64_t end) {
   }
   slot.damaged.insert(slot.damaged.end(), damaged.begin(), damaged.end());
   slot.done += end - begin;
-  if (slot.done == options_.count) ready_.notify_all();
+  if (slot.done == slot.size) ready_.notify_all();
 }
 
 void Loader::fill_sample(Batch& batch, std::size_t i, std::vector<Damaged>& damaged) const {

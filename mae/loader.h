@@ -1,8 +1,9 @@
 // Sample order and batches, ahead of time.
 //
 // Order:    epoch e goes through the samples sorted by key[i] = Philox word, key (seed, shuffle), counter
-//           (i, 0, 2^32 - 1, e), ties by index. Steps are numbered through all epochs; the last samples of an epoch
-//           that fill no whole batch are left out.
+//           (i, 0, 2^32 - 1, e), ties by index. Steps are numbered through all epochs. The last samples of an epoch
+//           that fill no whole batch are left out; or, where an epoch is cut into parts, the last part is short, and
+//           a batch takes so many parts one behind another, across epochs.
 // Damage:   a sample that cannot be read is replaced by the next one that can (i + 1, ..., after the last 0), with the
 //           draws of the position it stands in for. Each is handed out once; more than a share of them is an error.
 // Promise:  pixels, labels and order depend only on (seed, epoch, sample): never on workers, on how a batch is cut into
@@ -19,6 +20,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/schedule.h"
 #include "kernels/core/check.h"
 #include "mae/augment.h"
 #include "mae/dataset.h"
@@ -54,6 +56,7 @@ struct Batch {
   std::vector<std::uint32_t> draws;                        // (B, 2) sample index, epoch: what random draws are keyed by
   std::vector<std::int32_t> labels;                        // (B) -1: none
   std::vector<std::uint32_t> samples;                      // (B) that were read: of the draws, but for damaged ones
+  std::vector<std::int64_t> parts;                         // samples of each; empty: the batch is whole
   std::int64_t step = 0, first = 0;                        // of the run; where in the global batch its samples begin
 };
 
@@ -80,7 +83,8 @@ Taken read_or_next(const Dataset& data, std::int64_t i, std::vector<Damaged>& da
 
 struct LoaderOptions {
   std::uint32_t seed = 0;
-  std::int64_t batch = 0;     // global batch of one step
+  std::int64_t batch = 0;  // global batch of one step
+  std::int64_t part = 0;   // samples of a part, batch / part of which make a batch; 0: no parts, samples are left out
   int height = 0, width = 0;  // of what is delivered
   Augmentation augmentation{};
   int workers = 1;                    // threads; 0: get() does the work itself
@@ -88,13 +92,16 @@ struct LoaderOptions {
   std::int64_t first = 0, count = 0;  // samples [first, first + count) of each batch; count 0: all that follow
 };
 
-/// Steps of an epoch over so many samples; those that fill no whole batch are left out.
-constexpr std::int64_t steps_per_epoch(std::int64_t samples, std::int64_t batch) { return samples / batch; }
+/// Steps of an epoch over so many samples. `part`: as LoaderOptions has it.
+constexpr engine::StepsPerEpoch steps_per_epoch(std::int64_t samples, std::int64_t batch, std::int64_t part = 0) {
+  return part == 0 ? engine::StepsPerEpoch(samples / batch)
+                   : engine::StepsPerEpoch((samples + part - 1) / part, batch / part);
+}
 
 class Loader {
  public:
-  /// Throws kernels::Error for a batch larger than the data set, a slice outside the batch, or an augmentation that
-  /// these images cannot have.
+  /// Throws kernels::Error for a batch larger than the data set, parts that do not divide it, a slice outside the batch
+  /// or of one that is made of parts, or an augmentation that these images cannot have.
   Loader(Dataset data, const LoaderOptions& options);
   ~Loader();  // waits for at most a few images a worker
   Loader(const Loader&) = delete;
@@ -108,7 +115,9 @@ class Loader {
   /// The damaged samples that get() met since the last call, each once in the life of the loader.
   std::vector<Damaged> take_damaged() { return std::exchange(found_, {}); }
 
-  std::int64_t steps_per_epoch() const { return mae::steps_per_epoch(data_.size, options_.batch); }
+  engine::StepsPerEpoch steps_per_epoch() const {
+    return mae::steps_per_epoch(data_.size, options_.batch, options_.part);
+  }
   const Dataset& dataset() const { return data_; }
 
   /// Seconds that get() has spent so far: what training lost to the data.
@@ -117,7 +126,7 @@ class Loader {
  private:
   /// A batch in the making. Workers take samples from the front; whoever writes the last one makes it ready.
   struct Slot {
-    std::int64_t step = 0, taken = 0, done = 0;
+    std::int64_t step = 0, size = 0, taken = 0, done = 0;  // samples
     Batch batch;
     std::vector<Damaged> damaged;
     std::exception_ptr error;
@@ -125,6 +134,7 @@ class Loader {
   };
 
   std::shared_ptr<Slot> make_slot(std::int64_t step);
+  void add_samples(Batch& batch, std::int64_t epoch, std::int64_t begin, std::int64_t end);
   void schedule(std::int64_t step);
   void work(const std::stop_token& stop);
   void fill(Slot& slot, std::int64_t begin, std::int64_t end);

@@ -53,7 +53,8 @@ Training::Training(kernels::Stream& stream, engine::Parameters& parameters, cons
                 .min_lr = options.recipe.min_lr,
                 .warmup_epochs = options.recipe.warmup_epochs,
                 .epochs = options.recipe.epochs,
-                .steps_per_epoch = options.steps_per_epoch},
+                .steps_per_epoch = options.steps_per_epoch,
+                .pace = options.recipe.schedule},
       inputs_(stream, config,
               {.pixels = options.pixels,
                .compute = options.compute,
@@ -123,8 +124,12 @@ void Training::run(const Batch& part, engine::PartOfBatch position,
   const auto count = static_cast<std::int64_t>(part.draws.size() / 2);
   const std::vector<Column> columns = objective_.values ? objective_.values(part) : std::vector<Column>{};
   share_ = recipe().batch;
-  for (std::int64_t at = 0; at < count; at += recipe().micro()) {
+  for (std::int64_t at = 0, i = 0; at < count; at += micro_count_, ++i) {
     micro_count_ = std::min(recipe().micro(), count - at);
+    if (const auto parts = static_cast<std::int64_t>(part.parts.size()); parts > 0) {
+      micro_count_ = part.parts[static_cast<std::size_t>(i)];
+      share_ = parts * micro_count_;
+    }
     const int slot = inputs_.fill(part, at, micro_count_, columns);
     start({.first = position.first && at == 0, .last = position.last && at + micro_count_ == count}, slot);
     inputs_.release(slot);

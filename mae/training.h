@@ -25,11 +25,16 @@ struct Recipe {
   double blr = 1.5e-4;           // lr = blr batch / 256
   double min_lr = 0;
   double epochs = 800, warmup_epochs = 40;
+  engine::Pace schedule = engine::Pace::step;
+  /// An epoch leaves out the samples that fill no whole batch. Without: it is cut into micro-batches, the last of them
+  /// short, and batches run on across epochs. Each micro-batch has the same weight.
+  bool drop_last = true;
   engine::OptimizerOptions optimizer{};
   std::uint32_t seed = 0;
 
   double lr() const { return blr * static_cast<double>(batch) / 256; }
   std::int64_t micro() const { return micro_batch > 0 ? micro_batch : batch; }
+  std::int64_t part() const { return drop_last ? 0 : micro(); }  // of the loader
 };
 
 /// Throws kernels::Error naming the flag that cannot be.
@@ -40,7 +45,7 @@ struct MicroBatch {
   Images images;
   View draws;                 // (B, 2)   sample index, epoch
   std::vector<View> columns;  // (B, width) each, as Objective::columns has them
-  std::int64_t global_batch;  // samples that the loss is a mean over
+  std::int64_t global_batch;  // samples that its share of the loss is a mean over
 
   std::int64_t samples() const { return draws.shape[0]; }
 };
@@ -58,7 +63,7 @@ struct TrainingOptions {
   Recipe recipe;
   kernels::DType compute = kernels::DType::f32;
   kernels::DType pixels = kernels::DType::u8;  // of the data set
-  std::int64_t steps_per_epoch = 0;            // of the loader
+  engine::StepsPerEpoch steps_per_epoch{};     // of the loader
   engine::Replay replay = engine::Replay::yes;
 };
 

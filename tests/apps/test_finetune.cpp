@@ -10,10 +10,12 @@
 #include "engine/checkpoint_folder.h"
 #include "engine/files.h"
 #include "engine/json.h"
+#include "mae/image.h"
 #include "tests/support/catch.h"
 #include "tests/support/folder.h"
 #include "tests/support/idx_file.h"
 #include "tests/support/mae_command.h"
+#include "tests/support/noise.h"
 
 namespace {
 
@@ -88,6 +90,32 @@ TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the b
     CHECK((engine::read_file(newest(whole)) == engine::read_file(newest(broken))));
     CHECK(fs::file_size(whole + "/pictures/accuracy.png") > 1000);
   }
+}
+
+TEST_CASE("an evaluation that failed is made up for when the run goes on") {
+  const Pretrained t;
+  const std::string images = t.folder.file("validation");
+  for (int i = 0; i < 20; ++i) {
+    const std::string folder = images + "/" + std::to_string(i % 10);
+    fs::create_directories(folder);
+    mae::Image image = mae::make_image(16, 16, 1, kernels::DType::u8);
+    image.pixels = support::noise_bytes(image.pixels.size(), static_cast<std::uint32_t>(i));
+    mae::write_png(folder + "/" + std::to_string(i) + ".png", image);
+  }
+  const auto words = [&](const std::string& out) { return joined(t.words(out), {"--val-data", images}); };
+  const std::string whole = t.folder.file("whole"), broken = t.folder.file("broken"), file = images + "/3/3.png";
+  REQUIRE(test::mae_command(words(whole)) == apps::done);
+  REQUIRE(test::mae_command(joined(words(broken), {"--stop-after", "4"})) == apps::done);  // an epoch
+  const std::string saved = engine::read_file(file);
+  fs::resize_file(file, saved.size() / 2);
+  t.check_refused(joined(words(broken), {"--resume", "auto"}), file);
+  CHECK(lines_of(broken + "/evaluations.jsonl").size() == 1);
+  std::ofstream(file, std::ios::binary) << saved;
+  const test::Answer again = test::mae_answer(joined(words(broken), {"--resume", "auto"}));
+  REQUIRE(again.code == apps::done);
+  CHECK_THAT(again.output + again.error, ContainsSubstring("after step 8, top1"));
+  for (const char* name : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
+    CHECK((engine::read_file(whole + name) == engine::read_file(broken + name)));
 }
 
 TEST_CASE("eval repeats the logged numbers exactly, of the last checkpoint and of the best") {

@@ -20,7 +20,7 @@ TEST_CASE("attention_backward=short in the chunks of GPUs with other shared memo
         report.reordered.insert(DType::bf16);  // once is enough: the battery has other orders
         INFO(shape << " on " << device.name << " with " << kib << " KiB");
         test::check_row(other, args, choose(other, args, "short"), 0, expected, report);
-        CHECK(report.ran);
+        CHECK(report.runs > 0);
       }
     }
   }

@@ -130,7 +130,7 @@ TEST_CASE("matmul=mma on a GPU takes the large tile and parts of K, as on a GPU 
         report.reordered.insert(DType::bf16);  // once is enough: the battery has other orders
         INFO(describe(MatMul::kernel, fields_of(args)) << " on " << device.name);
         test::check_row(device, args, choose(device, args, "mma"), 0, expected, report);
-        CHECK(report.ran);
+        CHECK(report.runs > 0);
       }
     }
   }
@@ -158,7 +158,7 @@ TEST_CASE("matmul=wgmma on a GPU has rings of two to six stages, and clusters th
         INFO(describe(MatMul::kernel, fields_of(args)) << " on " << device.name);
         test::check_row(device, args, choose(device, args, "wgmma"), 0, expected, report);
       }
-      CHECK(report.ran);
+      CHECK(report.runs > 0);
       CHECK(report.warps >= 12u * static_cast<unsigned>(shape.multiprocessors));  // passes behind it may have more
     }
   }

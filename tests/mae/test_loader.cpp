@@ -55,10 +55,47 @@ TEST_CASE("an epoch's order is a permutation that never changes") {
   }
 }
 
+TEST_CASE("an epoch in parts leaves nothing out: its last part is short, and batches run on across epochs") {
+  LoaderOptions options = small;
+  options.batch = 16;
+  options.part = 4;
+  Loader loader(noise_data(18), options);  // 5 parts an epoch, the last of 2; 4 make a batch
+  REQUIRE(loader.steps_per_epoch().value() == 1.25);
+  std::vector<std::uint32_t> seen;
+  const std::vector<std::vector<std::int64_t>> parts{
+      {4, 4, 4, 4}, {2, 4, 4, 4}, {4, 2, 4, 4}, {4, 4, 2, 4}, {4, 4, 4, 2}};
+  for (std::size_t step = 0; step < 5; ++step) {
+    const Batch batch = loader.get(static_cast<std::int64_t>(step));
+    CHECK(batch.parts == parts[step]);
+    const auto size = static_cast<std::size_t>(std::accumulate(batch.parts.begin(), batch.parts.end(), 0));
+    REQUIRE(batch.draws.size() == 2 * size);
+    CHECK(batch.pixels.size() == size * 8 * 6 * 3);
+    for (std::size_t i = 0; i < size; ++i) {
+      CHECK(batch.samples[i] == batch.draws[2 * i]);
+      CHECK(batch.draws[2 * i + 1] == seen.size() / 18);
+      CHECK(batch.labels[i] == static_cast<int>(batch.samples[i] * 7 % 11));
+      seen.push_back(batch.samples[i]);
+    }
+  }
+  REQUIRE(seen.size() == 4 * 18);
+  for (std::uint32_t e = 0; e < 4; ++e) {
+    const std::vector<std::uint32_t> order = epoch_order(18, small.seed, e);
+    CHECK(std::equal(order.begin(), order.end(), seen.begin() + 18 * e));
+  }
+  options.workers = 2;
+  Loader threads(noise_data(18), options);
+  for (const std::int64_t step : {0, 1, 2, 3, 4, 1}) CHECK(same(threads.get(step), loader.get(step)));
+  options.part = 5;
+  CHECK_THROWS_AS(Loader(noise_data(18), options), kernels::Error);
+  options.part = 4;
+  options.count = 8;
+  CHECK_THROWS_AS(Loader(noise_data(18), options), kernels::Error);
+}
+
 TEST_CASE("a batch holds the augmented samples of the order") {
   const Dataset data = noise_data(47);
   Loader loader(data, small);
-  REQUIRE(loader.steps_per_epoch() == 2);
+  REQUIRE(loader.steps_per_epoch().value() == 2);
   const Batch batch = loader.get(3);  // the second of epoch 1
   const std::vector<std::uint32_t> order = epoch_order(47, 5, 1);
   CHECK(reinterpret_cast<std::uintptr_t>(batch.pixels.data()) % 64 == 0);

@@ -50,6 +50,40 @@ TEST_CASE("the loss falls, in f64, f32 and bf16") {
   }
 }
 
+TEST_CASE("each part of a batch has the same weight, whatever its size") {
+  const mae::Config config = tiny_config();
+  const mae::Dataset data = made_up_data(18, config, DType::u8);
+  mae::Recipe recipe = tiny_recipe(16, 4);
+  recipe.micro_batch = 4;
+  recipe.drop_last = false;
+  recipe.schedule = engine::Pace::epoch;
+  kernels::Stream stream(kernels::devices().front());
+  mae::LoaderOptions options = loader_options(config, recipe);
+  options.part = recipe.part();
+  mae::Loader loader(data, options);
+  mae::Pretraining pretraining(
+      stream, config,
+      {.recipe = recipe, .compute = DType::f64, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
+  for (std::int64_t step = 0; step < 5; ++step) {  // the short part is another one every time
+    const mae::Batch batch = loader.get(step);
+    double mean = 0;
+    std::size_t at = 0;
+    const std::size_t pixels = batch.pixels.size() / batch.labels.size();
+    for (const std::int64_t part : batch.parts) {
+      const std::size_t end = at + static_cast<std::size_t>(part);
+      mae::Batch alone;
+      alone.pixels.assign(&batch.pixels[pixels * at], batch.pixels.data() + pixels * end);
+      alone.draws.assign(&batch.draws[2 * at], batch.draws.data() + 2 * end);
+      mean += pretraining.evaluate(alone) / static_cast<double>(batch.parts.size());
+      at = end;
+    }
+    const StepResult result = pretraining.training().step(batch);
+    INFO("step " << step);
+    CHECK(std::abs(result.loss - mean) <= 1e-13);
+    CHECK(result.lr == pretraining.training().schedule().at(step));
+  }
+}
+
 TEST_CASE("thirteen channels of 16 bits, not square, normalised pixels") {
   mae::Config config = tiny_config();
   config.image_height = 12;
