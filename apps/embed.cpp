@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct EmbedCommand {
-  std::string checkpoint, out, pooling = "mean";
+  std::string checkpoint, out, features = "auto";
   DataOptions data;
   DeviceOptions device;
 };
@@ -34,7 +34,7 @@ void add_options(OptionTable& t, EmbedCommand& o) {
         "FEATURES.safetensors, with both in it")
       .shown_as("FILE")
       .must_be_given();
-  add_pooling_option(t, o.pooling);
+  add_features_option(t, o.features);
   add_orientation_option(t, o.data.orientation);
   add_device_options(t, o.device);
 }
@@ -65,7 +65,8 @@ void check_no_old_labels(const std::string& out, const mae::Dataset& data) {
 }
 
 /// Each file is whole or not there; the features come last, so that where they are new the labels are too.
-void write(const EmbedCommand& o, const mae::Features& features, const mae::Dataset& data, std::int64_t step) {
+void write(const EmbedCommand& o, mae::Pooling pooling, const mae::Features& features, const mae::Dataset& data,
+           std::int64_t step) {
   const std::vector<std::int64_t> shape{features.count, features.width};
   if (const std::string labels = labels_file(o.out); !labels.empty()) {
     if (!data.classes.empty()) mae::write_npy(labels, kernels::DType::i32, {features.count}, features.labels.data());
@@ -75,7 +76,7 @@ void write(const EmbedCommand& o, const mae::Features& features, const mae::Data
   std::vector<engine::TensorToWrite> tensors{{"features", kernels::DType::f32, shape, features.values.data()}};
   engine::Metadata metadata{{"checkpoint", o.checkpoint},
                             {"step", std::to_string(step)},
-                            {"pooling", o.pooling},
+                            {"pooling", name_of(pooling)},
                             {"data", data.path},
                             {"data_fingerprint", fmt::format("{:016x}", data.fingerprint)}};
   if (!data.classes.empty()) {
@@ -99,23 +100,23 @@ int embed(int argc, char** argv) {
   force_rows(stream, o.device);
   const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
   const mae::Config config = mae::config_of(checkpoint, o.checkpoint);
+  const mae::Pooling pooling = pooling_of(o.features, checkpoint, o.checkpoint);
   const mae::Dataset data = open_training_data(o.data, config);
   check_no_old_labels(o.out, data);
   warn_of_units(data, config);
-  const auto model = mae::load_model(stream, o.checkpoint, kernels::DType::f32);
+  const FeatureModel model(stream, o.checkpoint, pooling);
 
   ProgressWriter progress;
-  const mae::Features features =
-      mae::encoder_features(stream, *model, data, pooling_named(o.pooling), show_images(progress, data.size));
+  const mae::Features features = model.of(data, show_images(progress, data.size));
   progress.finish();
   if (const auto bad =
           std::find_if_not(features.values.begin(), features.values.end(), [](float v) { return std::isfinite(v); });
       bad != features.values.end())
     throw kernels::Error("features are not finite: " + name_of(data, (bad - features.values.begin()) / features.width),
                          o.checkpoint, "a checkpoint from before the training diverged");
-  write(o, features, data, checkpoint.step);
+  write(o, pooling, features, data, checkpoint.step);
   fmt::print("{}: {} x {} f32, {} after {} steps\n", printable(o.out), features.count, features.width,
-             o.pooling == "cls" ? "class token" : "mean of the patch tokens", checkpoint.step);
+             pooling == mae::Pooling::cls ? "class token" : "mean of the patch tokens", checkpoint.step);
   if (const std::string labels = labels_file(o.out); !data.classes.empty())
     fmt::print("{}: labels of {} classes\n", printable(labels.empty() ? o.out : labels), data.classes.size());
   return done;

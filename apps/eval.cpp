@@ -16,6 +16,7 @@
 #include "engine/files.h"
 #include "kernels/core/check.h"
 #include "mae/table_labels.h"
+#include "mae/training.h"
 
 namespace apps {
 namespace {

@@ -13,11 +13,10 @@
 namespace apps {
 namespace {
 
-mae::Features encode(kernels::Stream& stream, const mae::Model& model, const mae::Dataset& data, mae::Pooling pooling,
-                     const std::string& what, ProgressWriter& progress) {
+mae::Features encode(const FeatureModel& model, const mae::Dataset& data, const std::string& what,
+                     ProgressWriter& progress) {
   const double start = clock_seconds();
-  const mae::Features features =
-      mae::encoder_features(stream, model, data, pooling, show_images(progress, data.size, what));
+  const mae::Features features = model.of(data, show_images(progress, data.size, what));
   const double seconds = clock_seconds() - start;
   progress.note(fmt::format("{}: {} images encoded in {}, {:.0f} images/s", what, data.size, short_time(seconds),
                             static_cast<double>(data.size) / seconds));
@@ -56,18 +55,11 @@ T run_number(const engine::Checkpoint& checkpoint, const std::string& path, cons
 
 }  // namespace
 
-void add_pooling_option(OptionTable& t, std::string& pooling) {
-  t.add("features", pooling, "mean of the patch tokens, or the class token, after the encoder's final norm")
-      .one_of({"mean", "cls"});
-}
-
-mae::Pooling pooling_named(const std::string& name) { return name == "cls" ? mae::Pooling::cls : mae::Pooling::mean; }
-
 void add_feature_options(OptionTable& t, FeatureOptions& o, const std::string& verb) {
   t.add("checkpoint", o.checkpoint, "the model; its config alone is used with --random-init")
       .shown_as("FILE")
       .must_be_given();
-  add_pooling_option(t, o.pooling);
+  add_features_option(t, o.features);
   t.add("raw_pixels", o.raw_pixels, verb + " the pixels instead of the model");
   t.add("random_init", o.random_init, verb + " the model as it was before training");
   t.add("baselines", o.baselines, "all three, in one table");
@@ -90,6 +82,7 @@ FeatureSource::FeatureSource(const FeatureOptions& o, const std::string& verb) :
   force_rows(stream, o.device);
   const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
   config = mae::config_of(checkpoint, o.checkpoint);
+  pooling = pooling_of(o.features, checkpoint, o.checkpoint);
   train = open_training_data(o.data, config);
   test = require_test_data(o.data, config);
   check(o, train, test, verb);
@@ -99,10 +92,11 @@ FeatureSource::FeatureSource(const FeatureOptions& o, const std::string& verb) :
 }
 
 std::vector<FeatureRow> feature_rows(FeatureSource& source, const FeatureOptions& o, ProgressWriter& progress) {
-  const mae::Pooling pooling = pooling_named(o.pooling);
-  const auto encoded = [&](const mae::Model& model, const std::string& name, const std::string& details) {
-    return FeatureRow{name, details, encode(source.stream, model, source.train, pooling, name, progress),
-                      encode(source.stream, model, source.test, pooling, name + ", test", progress)};
+  const std::string pooling = name_of(source.pooling);
+  const auto encoded = [&](const FeatureModel& model, const std::string& name, double epochs) {
+    return FeatureRow{name, fmt::format("{} after {:.3g} epochs", pooling, epochs),
+                      encode(model, source.train, name, progress),
+                      encode(model, source.test, name + ", test", progress)};
   };
   std::vector<FeatureRow> rows;
   if (o.raw_pixels || o.baselines) {
@@ -112,14 +106,12 @@ std::vector<FeatureRow> feature_rows(FeatureSource& source, const FeatureOptions
     rows.push_back({"raw pixels", "no encoder", pixels(source.train), pixels(source.test)});
   }
   if (o.random_init || o.baselines) {
-    mae::Model model(source.config, kernels::DType::f32);
-    model.initialize(source.stream, source.seed, engine::Purpose::inference);
-    rows.push_back(encoded(model, "random encoder", o.pooling + " after 0 epochs"));
+    const FeatureModel model(source.stream, source.config, source.seed, source.pooling);
+    rows.push_back(encoded(model, "random encoder", 0));
   }
   if (o.baselines || (!o.raw_pixels && !o.random_init)) {
-    const auto model = mae::load_model(source.stream, o.checkpoint, kernels::DType::f32);
-    rows.push_back(
-        encoded(*model, "pretrained encoder", fmt::format("{} after {:.3g} epochs", o.pooling, source.epochs)));
+    const FeatureModel model(source.stream, o.checkpoint, source.pooling);
+    rows.push_back(encoded(model, model.is_classifier() ? "classifier" : "pretrained encoder", source.epochs));
   }
   return rows;
 }

@@ -7,24 +7,20 @@
 
 #include "apps/data_options.h"
 #include "apps/device_options.h"
+#include "apps/feature_model.h"
 #include "apps/progress.h"
-#include "mae/features.h"
 #include "mae/model_file.h"
 
 namespace apps {
 
 struct FeatureOptions {
-  std::string checkpoint, pooling = "mean", json;
+  std::string checkpoint, features = "auto", json;
   DataOptions data;
   bool raw_pixels = false, random_init = false, baselines = false;
   std::vector<std::int64_t> labels{0};
   int seeds = 1;
   DeviceOptions device;
 };
-
-/// --features alone, and what it says.
-void add_pooling_option(OptionTable& table, std::string& pooling);
-mae::Pooling pooling_named(const std::string& name);
 
 /// --checkpoint to --seeds; `verb`: "probe", what is done with the features.
 void add_feature_options(OptionTable& table, FeatureOptions& options, const std::string& verb);
@@ -40,6 +36,7 @@ struct FeatureSource {
 
   kernels::Stream stream;
   mae::Config config;
+  mae::Pooling pooling;
   mae::Dataset train, test;
   std::uint32_t seed = 0;  // of the run that the checkpoint is of
   double epochs = 0;       // that it had done

@@ -27,6 +27,7 @@ class Workspace {
   /// To run one of the programs in. Lends the stream this workspace's scratch, so several workspaces can take turns.
   Context context(Tape* tape = nullptr);
   kernels::Stream& stream() { return stream_; }
+  DType dtype() const { return dtype_; }  // of the computation
   std::size_t activations() const { return activations_; }  // bytes
   std::size_t scratch() const { return scratch_; }          // bytes
 

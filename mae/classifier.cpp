@@ -159,7 +159,7 @@ Tensor Classifier::blocks(Context& c, Tensor x, const View& keep) const {
   return x;
 }
 
-Tensor Classifier::logits(Context& c, const Images& images, const Masking& every, const View& keep) const {
+Tensor Classifier::features(Context& c, const Images& images, const Masking& every, const View& keep) const {
   Context frozen = c;
   frozen.tape = nullptr;
   Tensor pooled;
@@ -169,13 +169,19 @@ Tensor Classifier::logits(Context& c, const Images& images, const Masking& every
     pooled = token_pool(c, blocks(c, x, keep), config_.pooling);
   }
   const engine::RangeScope range(c.profile, "head");
-  Context& before = norm_.weight.trainable() ? c : frozen;  // the head
-  const Tensor normed = norm_(before, pooled);
-  if (config_.head == Head::linear) return head_(c, normed);
+  return norm_(norm_.weight.trainable() ? c : frozen, pooled);
+}
+
+Tensor Classifier::logits(Context& c, const Images& images, const Masking& every, const View& keep) const {
+  const Tensor seen = features(c, images, every, keep);
+  const engine::RangeScope range(c.profile, "head");
+  if (config_.head == Head::linear) return head_(c, seen);
   const bool training = c.tape != nullptr;
   engine::BatchNormState state = batch_norm_state();
   if (!training) state.next_mean = state.next_var = {};
-  return head_(c, batchnorm(before, normed, state, 1e-6, 0.1,
+  Context before = c;
+  if (!norm_.weight.trainable()) before.tape = nullptr;
+  return head_(c, batchnorm(before, seen, state, 1e-6, 0.1,
                             training ? kernels::BatchNormMode::training : kernels::BatchNormMode::evaluation));
 }
 

@@ -66,6 +66,8 @@ class Classifier {
   /// Allocates, and draws initial values: the same encoder that a Model draws from the seed.
   void initialize(kernels::Stream& stream, std::uint32_t seed, HeadInit init, engine::Purpose purpose);
 
+  /// (B, dim): what the head sees, or a probe's batch norm before it. `every` and `keep` as below.
+  Tensor features(Context& c, const Images& images, const Masking& every, const View& keep = {}) const;
   /// (B, K). `every`: EveryPatch. `keep` (B, 2 depth) i32, columns 2 i and 2 i + 1 for attention and MLP of block i;
   /// null in evaluation. What is frozen runs without the tape, and costs no backward.
   /// With a tape, a probe's batch norm takes the statistics of these images; without, the running ones.

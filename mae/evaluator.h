@@ -5,10 +5,8 @@
 #include <functional>
 #include <vector>
 
-#include "engine/workspace.h"
 #include "mae/classifier.h"
-#include "mae/dataset.h"
-#include "mae/input_slots.h"
+#include "mae/image_pass.h"
 
 namespace mae {
 
@@ -29,16 +27,12 @@ class Evaluator {
   Evaluator(engine::Workspace& workspace, const Classifier& classifier, kernels::DType pixels);
 
   /// Images are brought to the model's size by its eval_share. progress(done) is called now and then. Throws for an
-  /// image that cannot be read: an accuracy without it would be another one.
+  /// image that cannot be read.
   Scores run(const Dataset& data, const std::function<void(std::int64_t)>& progress = {});
 
  private:
-  Batch read(const Dataset& data, std::int64_t first, std::int64_t count) const;
-
-  engine::Workspace& workspace_;
-  const Classifier& classifier_;
-  InputSlots inputs_;
-  EveryPatch every_;
+  std::int64_t classes_;
+  ImagePass pass_;
 };
 
 }  // namespace mae

@@ -6,6 +6,7 @@
 #include "engine/files.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
+#include "mae/classifier.h"
 #include "mae/dataset.h"
 #include "mae/features.h"
 #include "mae/model_file.h"
@@ -157,4 +158,34 @@ TEST_CASE("embed refuses what it could not write before it encodes") {
   t.check_refused("embed", {"--data", t.data}, apps::bad_usage, "--out");
   t.check_refused("embed", {"--data", t.data, "--out", "a.npy", "--feature", "cls"}, apps::bad_usage, "--features");
   t.check_refused("embed", {"--data", t.folder.file("gone"), "--out", "a.npy"}, apps::bad_input, "does not exist");
+}
+
+TEST_CASE("a classifier's features are those that its head sees") {
+  const Trained t;
+  const std::string out = t.folder.file("test.npy"), json = t.folder.file("knn.json");
+  const Words tune{"finetune", "--checkpoint", t.checkpoint, "--data",   t.data,  "--out", t.folder.file("tuned"),
+                   "--batch",  "30",           "--epochs",   "1",        "--blr", "0.02",  "--warmup-epochs",
+                   "0",        "--mixup",      "0",          "--cutmix", "0"};
+  REQUIRE(test::mae_command(tune) == apps::done);
+  const std::string best = t.folder.file("tuned/best.safetensors");
+  const auto answer = [&](const Words& words) { return test::mae_answer(words); };
+  const test::Answer embedded = answer({"embed", "--checkpoint", best, "--data", t.data + ":test", "--out", out});
+  INFO(embedded.error);
+  REQUIRE(embedded.code == apps::done);
+  kernels::Stream stream(kernels::find_device("cpu"));
+  const auto classifier = mae::load_classifier(stream, best, kernels::DType::f32);
+  const mae::Features expected =
+      mae::encoder_features(stream, *classifier, mae::open_dataset(t.data + ":test", {.channels = 1}));
+  CHECK(elements(out, "(50, 16)") == bytes_of(expected.values));
+  const test::Answer neighbours =
+      answer({"knn", "--checkpoint", best, "--data", t.data, "--k", "5", "--baselines", "--json", json});
+  INFO(neighbours.error);
+  REQUIRE(neighbours.code == apps::done);
+  CHECK_THAT(neighbours.output, ContainsSubstring("classifier, mean after 1 epochs"));
+  REQUIRE(answer({"probe", "--checkpoint", best, "--data", t.data}).code == apps::done);
+  const test::Answer other =
+      answer({"embed", "--checkpoint", best, "--data", t.data, "--out", out, "--features", "cls"});
+  CHECK(other.code == apps::bad_input);
+  CHECK_THAT(other.error,
+             ContainsSubstring("the head of this classifier sees \"mean\"") && ContainsSubstring("--features auto"));
 }

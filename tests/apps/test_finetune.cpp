@@ -70,8 +70,10 @@ std::size_t count_lines(const std::string& path) {
 TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the bits of one that was left alone") {
   const Pretrained t;
   for (const bool probe : {false, true}) {
-    const auto words = [&](const std::string& out) {
-      return joined(probe ? t.probe_words(out) : t.words(out), {"--batch", "20"});
+    const auto words = [&](const std::string& out) {  // the probe's batches run on across epochs, of 7 1/2 steps
+      return probe ? joined(t.probe_words(out),
+                            {"--batch", "16", "--micro-batch", "8", "--no-drop-last", "--schedule", "epoch"})
+                   : joined(t.words(out), {"--batch", "20"});
     };
     const std::string whole = t.folder.file(probe ? "whole_probe" : "whole"),
                       broken = t.folder.file(probe ? "broken_probe" : "broken");
@@ -84,11 +86,13 @@ TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the b
     const int status = test::wait_for(child);
     REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));  // else it had ended before
     REQUIRE(test::mae_command(joined(words(broken), {"--resume", "auto"})) == apps::done);
-    CHECK(lines_of(whole + "/log.jsonl").size() == 18);
+    CHECK(lines_of(whole + "/log.jsonl").size() == (probe ? 22 : 18));
+    CHECK(lines_of(whole + "/evaluations.jsonl").size() == 3);
     for (const char* file : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
       CHECK((engine::read_file(whole + file) == engine::read_file(broken + file)));
     CHECK((engine::read_file(newest(whole)) == engine::read_file(newest(broken))));
     CHECK(fs::file_size(whole + "/pictures/accuracy.png") > 1000);
+    if (probe) t.check_refused(joined(words(broken), {"--resume", "auto", "--drop-last"}), "another --drop-last");
   }
 }
 
@@ -136,6 +140,13 @@ TEST_CASE("eval repeats the logged numbers exactly, of the last checkpoint and o
     const engine::Json numbers = engine::parse_json(engine::read_file(json), json);
     for (const char* key : {"top1", "top5", "balanced_accuracy", "validation_loss"})
       CHECK(numbers.at(key).as_double() == line.at(key).as_double());
+    std::int64_t right = 0;
+    for (std::size_t k = 0; k < 10; ++k) {
+      const std::int64_t own = numbers.at("confusion").as_array()[k].as_array()[k].as_int();
+      right += own;
+      CHECK(numbers.at("classes").as_array()[k].at("recall").as_double() == 20.0 * static_cast<double>(own));  // of 5
+    }
+    CHECK(numbers.at("top1").as_double() == 2.0 * static_cast<double>(right));  // of 50
     CHECK(count_lines(csv) == 51);
   };
   repeats(newest(run), logged.back());
@@ -175,6 +186,8 @@ TEST_CASE("what a fine-tuning refuses, before it writes anything") {
   refused({"--blocks", "3"}, "--blocks");
   refused({"--blocks", "some"}, "--blocks");
   refused({"--mix-group", "7"}, "--mix-group");
+  refused({"--no-drop-last"}, "--no-drop-last");  // with groups that are mixed
+  refused({"--schedule", "day"}, "--schedule", apps::bad_usage);
   refused({"--label-fraction", "0.01"}, "classes");
   refused({"--label-fraction", "2"}, "--label-fraction");
   refused({"--class-weights", "1,2"}, "--class-weights");
@@ -185,6 +198,7 @@ TEST_CASE("what a fine-tuning refuses, before it writes anything") {
   refused({"--layer-decay", "1.5"}, "--layer-decay");
   refused({"--smothing", "0"}, "--smoothing", apps::bad_usage);
   t.check_refused(joined(t.probe_words(run), {"--micro-batch", "1"}), "--micro-batch");
+  t.check_refused(joined(t.probe_words(run), {"--batch", "119", "--no-drop-last"}), "--no-drop-last");  // 119 and 1
   t.check_refused({"eval", "--checkpoint", t.checkpoint, "--data", t.data}, "no classifier");
 
   const std::string nine = t.folder.file("nine");  // the test images of another number of classes
@@ -220,6 +234,8 @@ TEST_CASE("answers of yes and no: AUROC, mAP and F1, from tables") {
   CHECK_THAT(evaluated.output, ContainsSubstring("third"));
   const engine::Json numbers = engine::parse_json(engine::read_file(json), json);
   for (const char* key : {"auroc", "map", "macro_f1"}) CHECK(numbers.at(key).as_double() == last.at(key).as_double());
+  REQUIRE(numbers.at("classes").as_array().size() == 3);
+  CHECK(numbers.at("classes").as_array()[0].at("positives").as_int() == 25);  // odd
   t.check_refused(joined(words, {"--mixup", "0.8", "--out", t.folder.file("other")}), "mixed");
   t.check_refused({"eval", "--checkpoint", newest(run), "--data", t.data, "--targets", targets}, "targets.csv");
 }
@@ -270,6 +286,12 @@ TEST_CASE("the recipes of fine-tuning as files have their numbers, and the linea
   CHECK(probe.job.recipe.lr() == Approx(6.4));
   CHECK(probe.job.recipe.optimizer.trust == 0.001);
   CHECK(probe.job.tuning.init == mae::HeadInit::probe);
+  apps::FinetuneCommand cifar = apps::finetune_defaults();
+  read(cifar, "finetuning/cifar10.toml");
+  const mae::Recipe& r = cifar.job.recipe;
+  CHECK(r.lr() == Approx(5e-4));
+  CHECK(mae::steps_per_epoch(50'000, r.batch, r.part()).value() == 391);  // the last of 80 images
+  CHECK(r.schedule == engine::Pace::epoch);
   for (const char* kind : {"finetuning", "probing"}) {
     for (const auto& file : fs::directory_iterator(folder + kind)) {
       const std::string name = std::string(kind) + "/" + file.path().filename().string();

@@ -201,6 +201,35 @@ TEST_CASE("a step that is not finite changes neither weights nor averages nor st
   }
 }
 
+TEST_CASE("the features of a classifier are what its head multiplies") {
+  const mae::Dataset data = labelled_data(130, tiny_config());
+  for (const mae::Pooling pooling : {mae::Pooling::mean, mae::Pooling::cls}) {
+    mae::FinetuningOptions options = still_options();
+    options.classifier.pooling = pooling;
+    TinyRun run(options, finetuning_recipe(), data, DType::f64);
+    run.steps(3);
+    const mae::Classifier& classifier = run.finetuning.classifier();
+    const engine::Parameters& p = classifier.parameters();
+    const auto values = [&](const char* name, const kernels::Shape& shape) {
+      return Session::values(p.part(p.master(), run.finetuning.classifier().parameters().at(name).index, shape));
+    };
+    const std::vector<double> weight = values("head.weight", {3, 32}), bias = values("head.bias", {3});
+    const mae::Features features = encoder_features(run.stream, classifier, data);
+    const mae::Scores scores = run.finetuning.evaluate(data);
+    REQUIRE(features.values.size() == 130 * 32);
+    CHECK(features.labels == scores.labels);
+    std::vector<double> logits;
+    for (std::size_t n = 0; n < 130; ++n) {
+      for (std::size_t k = 0; k < 3; ++k) {
+        double sum = bias[k];
+        for (std::size_t c = 0; c < 32; ++c) sum += weight[32 * k + c] * features.values[32 * n + c];
+        logits.push_back(sum);
+      }
+    }
+    CHECK(distance(scores.logits, logits) <= 1e-6);  // features are f32
+  }
+}
+
 TEST_CASE("running statistics are those of the features of the last micro-batch") {
   const mae::Dataset data = labelled_data(48, tiny_config());
   const TestFolder folder;
