@@ -130,7 +130,8 @@ int eval(int argc, char** argv) {
   progress.finish();
   const Evaluation found = evaluate(scores, config.task, targets);
   fmt::print("{} images of {}\n", data.size, data.path);
-  for (const Json& number : summary(found).as_object()) fmt::print("{:<18} {:.4f}\n", number.key, number.as_double());
+  const Json numbers = summary(found);
+  for (const Json& number : numbers.as_object()) fmt::print("{:<18} {:.4f}\n", number.key, number.as_double());
   if (o.table) fmt::print("\n{}", table_of(found, config.classes));
   if (!o.predictions.empty()) write_predictions(o.predictions, scores, config, data);
   if (!o.json.empty()) write_json(o.json, details(found, config.classes));

@@ -170,8 +170,8 @@ double Json::as_double() const {
   return kind == Kind::integer ? static_cast<double>(integer) : expect(*this, Kind::number).number;
 }
 const std::string& Json::as_string() const { return expect(*this, Kind::string).text; }
-const std::vector<Json>& Json::as_array() const { return expect(*this, Kind::array).items; }
-const std::vector<Json>& Json::as_object() const { return expect(*this, Kind::object).items; }
+const std::vector<Json>& Json::as_array() const& { return expect(*this, Kind::array).items; }
+const std::vector<Json>& Json::as_object() const& { return expect(*this, Kind::object).items; }
 
 Json parse_json(std::string_view text, const std::string& where) {
   // nlohmann's parser takes a zero byte for the end of the text and would not see what follows it.

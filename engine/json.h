@@ -52,8 +52,10 @@ struct Json {
   std::int64_t as_int() const;
   double as_double() const;
   const std::string& as_string() const;
-  const std::vector<Json>& as_array() const;
-  const std::vector<Json>& as_object() const;
+  const std::vector<Json>& as_array() const&;
+  const std::vector<Json>& as_object() const&;
+  std::vector<Json> as_array() && { return std::as_const(*this).as_array(); }  // for loops over a temporary's members
+  std::vector<Json> as_object() && { return std::as_const(*this).as_object(); }
 
   std::string key;           // inside an object: the member's name
   Kind kind = Kind::null;    // says which of the fields below holds the value

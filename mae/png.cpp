@@ -1,6 +1,6 @@
-// PNG by stb_image and stb_image_write. This is the only file that sees them. The other decoders stay out of the build:
-// Debian's stb_image 2.27 writes out of bounds in the JPEG one, and takes cut files in the simple formats for whole
-// ones.
+// PNG by stb_image and stb_image_write (mae/stb_image_write.cpp). This is the only file that calls them. The other
+// decoders stay out of the build: Debian's stb_image 2.27 writes out of bounds in the JPEG one, and takes cut files in
+// the simple formats for whole ones.
 #include <zlib.h>
 
 #include <memory>
@@ -13,8 +13,6 @@
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS (1 << 14)
-#define STB_IMAGE_WRITE_IMPLEMENTATION
-#define STB_IMAGE_WRITE_STATIC
 #define STBI_WRITE_NO_STDIO
 #include <stb/stb_image.h>
 #include <stb/stb_image_write.h>

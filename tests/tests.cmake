@@ -58,7 +58,11 @@ set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 mae_tests(kernels LINKS mae_kernels)
 file(GLOB planted tests/kernels/test_simt*.cpp)
 set_source_files_properties(${planted} PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)  # as kernels/simt does
-if(TARGET test_kernels)  # a machine takes the vectors that it has: here those of eight, in the rows that have both
+set(cpu_with_sixteen "")
+if(EXISTS /proc/cpuinfo)
+  file(STRINGS /proc/cpuinfo cpu_with_sixteen REGEX "^flags.* avx512f " LIMIT_COUNT 1)
+endif()
+if(TARGET test_kernels AND cpu_with_sixteen)  # it takes those: here the ones of eight, in the rows that have both
   add_test(NAME kernels.vectors_of_eight COMMAND test_kernels "*matmul passes the battery,attention_*ward passes the battery")
   set_tests_properties(kernels.vectors_of_eight PROPERTIES LABELS cpu TIMEOUT 1200 ENVIRONMENT "MAE_VECTORS=8;MAE_BATTERY=cpu")
 endif()

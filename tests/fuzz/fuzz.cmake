@@ -11,7 +11,7 @@ set(MAE_FUZZ_SECONDS 20 CACHE STRING "seconds that ctest runs each fuzz target")
 
 set(readers engine/checksum engine/files engine/json engine/mapped_file engine/safetensors mae/cifar mae/config mae/config_text mae/csv
   mae/dataset mae/execution mae/exif mae/file_table mae/idx mae/image mae/image_folder mae/image_list mae/jpeg mae/npy
-  mae/packed mae/png apps/command_line apps/model_options apps/nearest apps/options apps/options_text apps/toml)
+  mae/packed mae/png mae/stb_image_write mae/table_labels apps/command_line apps/model_options apps/nearest apps/options apps/options_text apps/toml)
 list(TRANSFORM readers APPEND .cpp)
 add_library(mae_readers STATIC ${readers})
 target_link_libraries(mae_readers PUBLIC mae_flags nlohmann_json::nlohmann_json CLI11::CLI11 ZLIB::ZLIB)

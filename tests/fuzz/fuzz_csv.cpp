@@ -1,7 +1,9 @@
-// The same bytes as a table (*.csv, both splits) and as a list (*.txt), in a folder that holds a.png and b.png.
+// The same bytes as a table (*.csv, both splits), as a list (*.txt) and as a table of many labels, in a folder that
+// holds a.png and b.png.
 #include <fstream>
 
 #include "mae/dataset_formats.h"
+#include "mae/table_labels.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/support/folder.h"
 
@@ -9,9 +11,12 @@ namespace {
 
 struct Images {
   TestFolder folder;
+  mae::Dataset both;  // a.png and b.png, without labels
   Images() {
     for (const char* name : {"a.png", "b.png"})
       mae::write_png(folder.file(name), mae::make_image(2, 3, 3, kernels::DType::u8));
+    std::ofstream(folder.file("both.txt")) << "a.png\nb.png\n";
+    both = mae::open_image_list(folder.file("both.txt"), {});
   }
 };
 
@@ -29,6 +34,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     std::ofstream(path, std::ios::binary)
         .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
   fuzz::attempt([&] { mae::splits_of_csv(table); });
+  for (const auto empty : {mae::EmptyClasses::refuse, mae::EmptyClasses::allow})
+    fuzz::attempt([&] { mae::load_multi_labels(table, images.both, empty); });
   fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::train, {})); });
   fuzz::attempt([&] { read(mae::open_image_csv(table, mae::Split::val, {})); });
   return fuzz::attempt([&] { read(mae::open_image_list(list, {})); });

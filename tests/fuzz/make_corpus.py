@@ -103,6 +103,8 @@ def csv_files():
     yield "quoted", b'image,"label"\n"a.png","a ""b"", c"\n\n"b.png","two\nlines"\n'
     yield "list", b"# images\na.png\n\nb.png\r\n"
     yield "missing", b"path\na.png\nc.png\n"
+    yield "many_labels", b"path,split,cat,dog\na.png,train,1,0\nb.png,val,0,-1\nc.png,val,,1\n"
+    yield "rows_of_labels", b"cat,dog\n1,0\n0,1\n"
 
 
 def packed_files():

@@ -140,6 +140,22 @@ def write_partial(params, t):
     save("partial.safetensors", tensors, metadata(c, batch=6, layer_decay=1.0, start="finetune_tiny"))
 
 
+def write_partial_drop(params, t):
+    """The last block alone, with what is random on: drop path, mixed targets; and layer decay."""
+    c = TINY
+
+    def loss(p, step=0):
+        return cross_entropy(classify(c, p, t["images"], t["keep"])[1], t["targets"])
+    value, grads = gradients(loss, params)
+    trained = [key for key in params if key.startswith((f"blocks.{c.depth - 1}.", "fc_norm.", "head."))]
+    losses, _, after = finetune(c, params, loss, LR, LAYER_DECAY, trained)
+    assert losses[0] == value[0] and losses[2] < losses[1] < losses[0], losses
+    print("  losses " + " ".join(f"{x:.4f}" for x in losses))
+    tensors = {"labels": t["labels"], "lambda": t["lambda"], "keep": t["keep"], "lr": LR, "loss": value,
+               "losses": losses, **named("grad.", {key: grads[key] for key in trained}), **named("adamw3.", after)}
+    save("partial_drop.safetensors", tensors, metadata(c, batch=6, layer_decay=LAYER_DECAY, start="finetune_tiny"))
+
+
 def write_probe():
     torch.manual_seed(14)
     features = normal(12, 7) * torch.tensor([0.1, 1, 2, 5, 1, 0.5, 1], dtype=torch.float64) + 3 * normal(7)
@@ -264,6 +280,7 @@ def main():
     write_clip(params, t)
     write_cls()
     write_partial(params, t)
+    write_partial_drop(params, t)
     write_probe()
     write_ema()
     write_bce()

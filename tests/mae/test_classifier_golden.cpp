@@ -148,6 +148,18 @@ TEST_CASE("partial fine-tuning equals PyTorch, and what is frozen keeps every bi
   }
 }
 
+TEST_CASE("partial fine-tuning with drop path, mixed targets and layer decay equals PyTorch") {
+  const Golden golden(file("partial_drop")), start(file("finetune_tiny"));
+  Session session;
+  GoldenClassifier g(golden, start, session, {.everything = false, .blocks = 1});
+  mae::set_layer_decay(g.classifier.parameters(), golden.number("layer_decay"), golden.integer("depth"));
+  CHECK(distance({run(g, session)}, golden.values("loss")) <= 1e-9);
+  compare_all(g, g.classifier.parameters().gradient(), golden, "grad.", 1e-9, 1e-12);
+  const Steps steps = make_steps(g, session, golden, adamw_of(golden));
+  CHECK(distance(steps.losses, golden.values("losses")) <= 1e-9);
+  compare_all(g, g.classifier.parameters().master(), golden, "adamw3.", 1e-9, 1e-6);
+}
+
 namespace {
 
 /// Launches of a backward pass by kernel, and the operations of its products.
@@ -207,7 +219,8 @@ TEST_CASE("f32 and bf16 classifiers follow f64, with and without fusion") {
       GoldenClassifier g(golden, session, {}, execution);
       const double loss = run(g, session);
       CHECK(std::abs(loss - exact) <= (dtype == DType::f32 ? 1e-5 : 2e-2) * exact);
-      if (dtype == DType::f32) compare_all(g, g.classifier.parameters().gradient(), golden, "grad.", 1e-5, 1e-6);
+      const bool f32 = dtype == DType::f32;  // in bf16 throughout PyTorch's are off by up to 0.29 (version 1.13, norms)
+      compare_all(g, g.classifier.parameters().gradient(), golden, "grad.", f32 ? 1e-5 : 0.15, f32 ? 1e-6 : 5e-2);
     }
   }
 }
