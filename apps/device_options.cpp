@@ -12,7 +12,10 @@ namespace apps {
 
 void add_device_options(OptionTable& options, DeviceOptions& device) {
   options.group("Device");
-  options.add("device", device.device, "cpu, cuda, cuda:N, or simt (CUDA kernels on the CPU: slow); mae devices lists them").shown_as("NAME");
+  options
+      .add("device", device.device,
+           "cpu, cuda, cuda:N, or simt (CUDA kernels on the CPU: slow); mae devices lists them")
+      .shown_as("NAME");
   options.add("threads", device.threads, "threads of the CPU; 0: one for each core");
   options.add("rows", device.rows, "run this row of this kernel; repeatable").as("row").shown_as("KERNEL=ROW");
 }

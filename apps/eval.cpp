@@ -132,7 +132,8 @@ int eval(int argc, char** argv) {
   fmt::print("{} images of {}\n", data.size, data.path);
   const Json numbers = summary(found);
   for (const Json& number : numbers.as_object()) fmt::print("{:<18} {:.4f}\n", number.key, number.as_double());
-  if (o.table) fmt::print("\n{}", table_of(found, config.classes));
+  if (const std::string table_text = table_of(found, config.classes); o.table && !table_text.empty())
+    fmt::print("\n{}", table_text);
   if (!o.predictions.empty()) write_predictions(o.predictions, scores, config, data);
   if (!o.json.empty()) write_json(o.json, details(found, config.classes));
   return done;

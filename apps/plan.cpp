@@ -163,7 +163,9 @@ int plan(int argc, char** argv) {
   add_device_options(options, device_options);
   options.pass_over(pretrain_keys());
   if (!options.parse(argc, argv)) return done;
-  mae::validate(mae::Recipe{.batch = o.batch, .micro_batch = micro_batch});
+  const mae::Recipe recipe{.batch = o.batch, .micro_batch = micro_batch, .drop_last = run.drop_last};
+  mae::validate(recipe);
+  run.part = recipe.part();
   const bool of_run = run_wanted(options, run, o.batch);
   o.micro_batch = micro_batch > 0 ? micro_batch : o.batch;
   o.compute = compute_type(dtype);

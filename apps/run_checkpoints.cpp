@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "engine/checkpoint_folder.h"
@@ -37,7 +38,11 @@ void RunCheckpoints::set_last_good(std::string path, std::int64_t done) {
 
 bool RunCheckpoints::due(std::int64_t done, double now) const {
   if (failed_) return now - last_ >= retry_seconds;
-  return plan_.every_steps > 0 ? done % plan_.every_steps == 0 : now - last_ >= plan_.every_seconds;
+  if (plan_.every_steps == 0) return now - last_ >= plan_.every_seconds;
+  const auto saves = [&](std::int64_t steps) {
+    return std::floor(static_cast<double>(steps) / plan_.every_steps + 1e-9);
+  };
+  return saves(done) > saves(done - 1);
 }
 
 std::optional<kernels::Error> RunCheckpoints::save(std::int64_t done, double now,

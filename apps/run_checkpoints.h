@@ -16,7 +16,7 @@ struct SavePlan {
   std::string folder;
   std::uint64_t bytes = 0;       // of one checkpoint, about
   int keep = 2;                  // checkpoints kept
-  std::int64_t every_steps = 0;  // 0: by the clock
+  double every_steps = 0;  // at least 1, or 0: by the clock
   double every_seconds = 0;
 };
 

@@ -125,8 +125,10 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunSetup& setup, c
   const engine::Checkpoint& checkpoint = newest->checkpoint;
   const auto require_same = [&](const char* key, const std::string& value, const char* what, const char* flag) {
     const auto found = checkpoint.metadata.find(key);
-    require(found == checkpoint.metadata.end() || found->second == value, options.folder,
-            fmt::format("this run was started {}", what),
+    const std::string was = found != checkpoint.metadata.end()    ? found->second
+                            : key == std::string("run.drop-last") ? "true"  // there was no other way once
+                                                                  : value;
+    require(was == value, options.folder, fmt::format("this run was started {}", what),
             fmt::format("the {} that RUN/config.toml names, or another --out", flag));
   };
   require_same("run.data_fingerprint", fmt::format("{:016x}", identity.fingerprint), "on other data",

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <limits>
 
 #include "apps/cli.h"
 #include "apps/table.h"
 #include "apps/version.h"
-#include "engine/schedule.h"
 #include "mae/loader.h"
 #include "mae/pretraining.h"
 
@@ -19,8 +19,7 @@ namespace {
 using engine::Json;
 
 std::int64_t steps_of(const PlannedRun& run, std::int64_t batch) {
-  return engine::WarmupCosine{.epochs = run.epochs, .steps_per_epoch = mae::steps_per_epoch(run.data_size, batch)}
-      .steps();
+  return mae::steps_per_epoch(run.data_size, batch, run.part).steps(run.epochs);
 }
 
 // ---- text -----------------------------------------------------------------------------------------------------------
@@ -68,6 +67,7 @@ void add_run_options(OptionTable& options, PlannedRun& run) {
   options.group("How long a run takes");
   options.add("data_size", run.data_size, "images of the data set: how long a run takes, too; 0: not asked");
   options.add("epochs", run.epochs, "of the run, with --data-size");
+  options.add("drop_last", run.drop_last, "as of mae pretrain; without, --micro-batch says how an epoch is cut");
   options.add("results", run.results, "measured steps, a file or a folder; as it is: bench/results of the sources")
       .shown_as("PATH");
 }
@@ -119,7 +119,7 @@ RunEstimate estimate_run(kernels::Stream& stream, const PlannedRun& run, const W
                 .rates = {},
                 .dtype = name_of(o.compute),
                 .gpu = work.device.kind == kernels::DeviceKind::cuda};
-  e.images = e.steps * o.batch;
+  e.images = run.part == 0 ? e.steps * o.batch : std::llround(run.epochs * static_cast<double>(run.data_size));
   const auto steps = static_cast<double>(e.steps), images = static_cast<double>(e.images);
   if (const MeasuredStep* found = nearest_step(results, work)) {
     e.measured = *found;

@@ -1,7 +1,7 @@
 // How long a pretraining run takes: as measured, or, where nobody has measured such a step, at the least.
 //
-//     steps  = epochs x floor(images of the data set / batch), as the loader counts
-//     hours  = steps x batch / images per second of the nearest measured step
+//     steps  = epochs x floor(images of the data set / batch), or, with --no-drop-last, as the loader counts parts
+//     hours  = images of all steps / images per second of the nearest measured step
 //     floor  = steps x sum over a step's launches of max(FLOPs / product rate, bytes / copy rate)
 #pragma once
 
@@ -19,6 +19,8 @@ namespace apps {
 struct PlannedRun {
   std::int64_t data_size = 0;  // images of an epoch; 0: no run is asked for
   double epochs = 0;
+  bool drop_last = true;
+  std::int64_t part = 0;  // as mae::LoaderOptions has it
   std::string results;  // file or folder; empty: bench/results of the sources
 };
 

@@ -27,10 +27,8 @@ SavePlan save_plan(const RunOptions& o, const std::string& folder, const Job& jo
                 .keep = o.keep_checkpoints,
                 .every_steps = 0,
                 .every_seconds = o.save_every_seconds};
-  if (o.save_every_seconds == 0) {
-    const double steps = o.save_every_epochs * job.loader.steps_per_epoch().value();
-    plan.every_steps = static_cast<std::int64_t>(std::max(1.0, std::round(steps)));
-  }
+  if (o.save_every_seconds == 0)
+    plan.every_steps = std::max(1.0, o.save_every_epochs * job.loader.steps_per_epoch().value());
   return plan;
 }
 
@@ -51,10 +49,7 @@ class Run {
   RunEnd train(const std::optional<engine::FoundCheckpoint>& from, const StopRequest& stop) {
     begin(from);
     const std::int64_t total = training_.total();
-    if (ends_epoch(first_step_) && !record_->evaluated()) {  // it had failed, and ended the run
-      const Found e = evaluate(first_step_);
-      if (!e.text.empty()) record_->progress().note(fmt::format("after step {}{}", first_step_, e.text));
-    }
+    make_up_for_evaluation();
     std::int64_t last = total;
     if (o_.stop_after_steps > 0) last = std::min(total, first_step_ + o_.stop_after_steps);
     for (std::int64_t step = first_step_; step < last; ++step) {
@@ -175,7 +170,7 @@ class Run {
                               .steps = training_.total(),
                               .loss = result.loss,
                               .lr = result.lr,
-                              .images_per_second = rate * static_cast<double>(training_.recipe().batch),
+                              .images_per_second = rate * loader_.samples_per_step(),
                               .seconds_left = static_cast<double>(training_.total() - step - 1) / rate,
                               .data_wait = loader_.wait_seconds() / seconds});
     return true;
@@ -242,15 +237,27 @@ class Run {
 
   void report_epoch(std::int64_t done) {
     const double seconds = clock_seconds() - start_;
-    Json line = Json::object({{"event", "epoch"},
-                              {"seconds", seconds},
-                              {"data_wait_seconds", loader_.wait_seconds()},
-                              {"images_per_second", static_cast<double>(done - first_step_) *
-                                                        static_cast<double>(training_.recipe().batch) / seconds}});
+    Json line = Json::object(
+        {{"event", "epoch"},
+         {"seconds", seconds},
+         {"data_wait_seconds", loader_.wait_seconds()},
+         {"images_per_second", static_cast<double>(done - first_step_) * loader_.samples_per_step() / seconds}});
     const Found e = evaluate(done);
     for (const Json& fact : e.line.as_object()) line.add(fact.key, fact);
     event(std::move(line), done);
     record_->progress().note(fmt::format("epoch {:g}: {} since start{}", epoch_of(done), short_time(seconds), e.text));
+  }
+
+  /// Behind the step that the run goes on from, where it had failed, and ended the run.
+  void make_up_for_evaluation() {
+    if (!ends_epoch(first_step_) || record_->evaluated()) return;
+    const Found e = evaluate(first_step_);
+    if (e.text.empty()) return;
+    Json line = Json::object({{"event", "evaluation"}});
+    for (const Json& fact : e.line.as_object()) line.add(fact.key, fact);
+    event(std::move(line), first_step_);
+    record_->progress().note(fmt::format("after step {}{}", first_step_, e.text));
+    draw_pictures(first_step_);
   }
 
   struct Found {
@@ -368,6 +375,7 @@ mae::TrainingOptions training_options(const RunSetup& o, const mae::Loader& load
           .compute = o.compute,
           .pixels = loader.dataset().dtype,
           .steps_per_epoch = loader.steps_per_epoch(),
+          .short_part = loader.short_part(),
           .replay = o.replay};
 }
 

@@ -101,8 +101,8 @@ struct RunIdentity {
   engine::Text settings{};        // as Job has them
   std::function<bool(const engine::Checkpoint&, const std::string& path)> same_model;
 };
-/// Refuses a folder that holds a run unless it may be resumed; a run of another model, data set, seed or batch is
-/// refused by name. Returns where the run goes on; nothing: it starts.
+/// Refuses a folder that holds a run unless it may be resumed; a run of another model, data set, or of other settings
+/// is refused by name. Returns where the run goes on; nothing: it starts.
 std::optional<engine::FoundCheckpoint> check_run_folder(const RunSetup& setup, const RunIdentity& identity);
 /// What of a recipe no resume can change, as checkpoints have it: option -> value.
 engine::Text settings_of(const mae::Recipe& recipe);

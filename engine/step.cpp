@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t scalar_stride = 64;  // bytes: one line each
 constexpr std::size_t scalar_bytes = 5 * scalar_stride;
-constexpr int eager_steps = 2;  // before a graph is captured: libraries set themselves up in the first
+constexpr int eager_steps = 2;  // before a graph is captured
 
 template <class T>
 T value_at(const std::byte* bytes) {
@@ -93,7 +93,11 @@ TrainStep::TrainStep(Workspace& workspace, Parameters& parameters, const Optimiz
   for (auto& event : sent_) event = std::make_unique<kernels::Event>(stream_.device());
   upload_tables(lr);
   set_step(0);
-  workspace.include([&](Context& context) {
+  plan();
+}
+
+void TrainStep::plan() {
+  workspace_.include([&](Context& context) {
     forward_backward(context, {}, 0);
     update(context.stream);
   });
@@ -163,7 +167,9 @@ void TrainStep::start(PartOfBatch part, int slot, std::int64_t samples, Profile*
   if (part.last && under_way() == steps_under_way) throw kernels::Error("too many steps under way", "train step");
   const Kind kind{part, slot, samples};
   auto graph = profile ? graphs_.end() : graphs_.find(kind);
-  if (!profile && graph == graphs_.end() && replay_ == Replay::yes && queued_ >= eager_steps)
+  const bool ready = queued_ >= eager_steps && seen_.contains(samples);  // libraries have set themselves up
+  seen_.insert(samples);
+  if (!profile && graph == graphs_.end() && replay_ == Replay::yes && ready)
     graph = graphs_.try_emplace(kind, stream_, [this, part, slot] { queue(part, slot); }).first;
   if (graph == graphs_.end()) queue(part, slot, profile);
   else graph->second.replay(stream_);

@@ -7,14 +7,16 @@
 // reads it, behind the step and without holding up the next one. A step whose loss or gradient norm is not finite
 // changes nothing, nor does what was queued behind it.
 //
-// So the launches of a step are the same every time. After two eager steps each kind of micro-batch (first or not, last
-// or not, which input slot) is captured as a graph, and replayed from then on: docs/memory-and-graphs.md.
+// So the launches of a step are the same every time. After two eager steps, and one eager micro-batch of its size, each
+// kind of micro-batch (first or not, last or not, which input slot, how many samples) is captured as a graph, and
+// replayed from then on: docs/memory-and-graphs.md.
 #pragma once
 
 #include <array>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -84,6 +86,9 @@ class TrainStep {
   TrainStep(Workspace& workspace, Parameters& parameters, const OptimizerOptions& options,
             const std::vector<double>& lr, Program program, Replay replay = Replay::yes, AfterUpdate after_update = {});
 
+  /// Includes its program in the workspace once more, as it is for a micro-batch of another size.
+  void plan();
+
   /// Queues forward and backward of the micro-batch that lies in an input slot and, behind the last of a batch, the
   /// update. `samples`: of the micro-batch; one graph serves one size.
   /// With a profile: launch by launch, while it listens; its ops say where in the model they stand.
@@ -120,7 +125,8 @@ class TrainStep {
   Buffer scalars_, schedule_, bounds_, lr_scale_, weight_decay_, trust_, losses_;
   UpdateState state_;  // views of these buffers
   std::map<Kind, kernels::Graph> graphs_;
-  Buffer results_;  // on the host: the scalars behind each of the last steps_under_way updates
+  std::set<std::int64_t> seen_;  // sizes of micro-batches that have run launch by launch
+  Buffer results_;               // on the host: the scalars behind each of the last steps_under_way updates
   std::array<std::unique_ptr<kernels::Event>, steps_under_way> sent_;
   std::int64_t queued_ = 0, finished_ = 0;  // updates
 };

@@ -55,14 +55,17 @@ Batch ImagePass::read(const Dataset& data, std::int64_t first, std::int64_t coun
 std::vector<std::int32_t> ImagePass::run(const Dataset& data, const std::function<void(std::span<const double>)>& take,
                                          const std::function<void(std::int64_t)>& progress) {
   kernels::Stream& stream = workspace_.stream();
+  // A GPU's rows may want more scratch for fewer images, and what was planned is at_once: there the last pass has
+  // rows that nobody reads, of whatever lies in the slot.
+  const bool whole = stream.device().kind != kernels::DeviceKind::cpu;
   for (std::int64_t first = 0; first < data.size; first += at_once) {
-    const std::int64_t count = std::min(at_once, data.size - first);
+    const std::int64_t count = std::min(at_once, data.size - first), N = whole ? at_once : count;
     const int slot = inputs_.fill(read(data, first, count), 0, count);
     Context context = workspace_.context();
-    const Tensor rows = network_(context, inputs_.images(slot, count), every_.masking(count));
+    const Tensor rows = network_(context, inputs_.images(slot, N), every_.masking(N));
     inputs_.release(slot);
     kernels::visit_floating(rows.dtype(), [&]<class T>(T) {
-      std::vector<T> host(static_cast<std::size_t>(rows.shape().count()));
+      std::vector<T> host(static_cast<std::size_t>(count * rows.shape()[1]));
       stream.copy(host.data(), rows.view.data, host.size() * sizeof(T));
       stream.synchronize();
       const std::vector<double> wide(host.begin(), host.end());

@@ -85,6 +85,11 @@ Loader::~Loader() {
   for (std::jthread& worker : workers_) worker.request_stop();  // all at once; each then ends after the piece in hand
 }
 
+double Loader::samples_per_step() const {
+  return options_.part == 0 ? static_cast<double>(options_.batch)
+                            : static_cast<double>(data_.size) / steps_per_epoch().value();
+}
+
 Batch Loader::get(std::int64_t step) {
   const auto start = std::chrono::steady_clock::now();
   std::shared_ptr<Slot> slot;

@@ -118,6 +118,9 @@ class Loader {
   engine::StepsPerEpoch steps_per_epoch() const {
     return mae::steps_per_epoch(data_.size, options_.batch, options_.part);
   }
+  /// Samples of the part that ends an epoch; 0: it is whole, or there are no parts.
+  std::int64_t short_part() const { return options_.part == 0 ? 0 : data_.size % options_.part; }
+  double samples_per_step() const;
   const Dataset& dataset() const { return data_; }
 
   /// Seconds that get() has spent so far: what training lost to the data.

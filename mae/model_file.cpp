@@ -29,7 +29,7 @@ std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& pa
   const engine::Checkpoint checkpoint = engine::read_checkpoint(path);
   if (is_classifier(checkpoint))
     throw kernels::Error("this is a classifier, and a pretrained model is wanted", path,
-                         "the checkpoint of `mae pretrain`; `mae eval` and `mae embed` are for classifiers, too");
+                         "the checkpoint of `mae pretrain`; a classifier is for `mae eval`, `embed`, `knn` and `probe`");
   auto model = std::make_unique<Model>(config_of(checkpoint, path), compute);
   engine::check_checkpoint(path, model->parameters(), engine::Content::weights);
   model->parameters().reserve(stream, engine::Purpose::inference);

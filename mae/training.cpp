@@ -69,7 +69,12 @@ Training::Training(kernels::Stream& stream, engine::Parameters& parameters, cons
           [this](Context& c, const engine::LossSlot& loss, int slot) {
             objective_.forward(c, micro_batch(slot), loss);
           },
-          options.replay, objective_.after_update) {}
+          options.replay, objective_.after_update) {
+  if (options.short_part == 0) return;
+  set_part(options.short_part, options.recipe.batch / options.recipe.micro());
+  step_.plan();
+  set_part(options.recipe.micro(), options.recipe.batch / options.recipe.micro());
+}
 
 MicroBatch Training::micro_batch(int slot) const {
   MicroBatch m{.images = inputs_.images(slot, micro_count_),
@@ -126,9 +131,8 @@ void Training::run(const Batch& part, engine::PartOfBatch position,
   share_ = recipe().batch;
   for (std::int64_t at = 0, i = 0; at < count; at += micro_count_, ++i) {
     micro_count_ = std::min(recipe().micro(), count - at);
-    if (const auto parts = static_cast<std::int64_t>(part.parts.size()); parts > 0) {
-      micro_count_ = part.parts[static_cast<std::size_t>(i)];
-      share_ = parts * micro_count_;
+    if (!part.parts.empty()) {
+      set_part(part.parts[static_cast<std::size_t>(i)], recipe().batch / recipe().micro());
     }
     const int slot = inputs_.fill(part, at, micro_count_, columns);
     start({.first = position.first && at == 0, .last = position.last && at + micro_count_ == count}, slot);

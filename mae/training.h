@@ -64,6 +64,7 @@ struct TrainingOptions {
   kernels::DType compute = kernels::DType::f32;
   kernels::DType pixels = kernels::DType::u8;  // of the data set
   engine::StepsPerEpoch steps_per_epoch{};     // of the loader
+  std::int64_t short_part = 0;                 // of the loader: planned for beside the recipe's micro-batch
   engine::Replay replay = engine::Replay::yes;
 };
 
@@ -112,6 +113,8 @@ class Training {
 
  private:
   MicroBatch micro_batch(int slot) const;
+  /// The micro-batches to come are one of so many parts that have the same weight, whatever their sizes.
+  void set_part(std::int64_t samples, std::int64_t parts) { micro_count_ = samples, share_ = parts * samples; }
   void queue(const Batch& part, engine::PartOfBatch position);
   /// start(part of a micro-batch, slot) for each micro-batch.
   void run(const Batch& part, engine::PartOfBatch position, const std::function<void(engine::PartOfBatch, int)>& start);

@@ -108,7 +108,7 @@ def svg(result):
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="14">',
            f'<rect width="{width}" height="{height}" fill="white"/>', f'<text x="16" y="26" font-size="18">{result["title"]}</text>']
     for i, column in enumerate(columns):
-        x = left + i * 150
+        x = left + i * 180
         out.append(f'<circle cx="{x}" cy="46" r="5" fill="{COLOURS[i]}"/><text x="{x + 10}" y="51">{column} of the labels</text>')
     for tick in range(low, high + 1, 5):
         x = x_of(tick)

@@ -70,9 +70,9 @@ std::size_t count_lines(const std::string& path) {
 TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the bits of one that was left alone") {
   const Pretrained t;
   for (const bool probe : {false, true}) {
-    const auto words = [&](const std::string& out) {  // the probe's batches run on across epochs, of 7 1/2 steps
-      return probe ? joined(t.probe_words(out),
-                            {"--batch", "16", "--micro-batch", "8", "--no-drop-last", "--schedule", "epoch"})
+    const auto words = [&](const std::string& out) {  // a batch of the probe is 3 of 8 micro-batches, across epochs
+      return probe ? joined(t.probe_words(out), {"--batch", "48", "--micro-batch", "16", "--no-drop-last", "--epochs",
+                                                 "8", "--schedule", "epoch"})
                    : joined(t.words(out), {"--batch", "20"});
     };
     const std::string whole = t.folder.file(probe ? "whole_probe" : "whole"),
@@ -86,8 +86,8 @@ TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the b
     const int status = test::wait_for(child);
     REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));  // else it had ended before
     REQUIRE(test::mae_command(joined(words(broken), {"--resume", "auto"})) == apps::done);
-    CHECK(lines_of(whole + "/log.jsonl").size() == (probe ? 22 : 18));
-    CHECK(lines_of(whole + "/evaluations.jsonl").size() == 3);
+    CHECK(lines_of(whole + "/log.jsonl").size() == (probe ? 21 : 18));
+    CHECK(lines_of(whole + "/evaluations.jsonl").size() == (probe ? 8 : 3));
     for (const char* file : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
       CHECK((engine::read_file(whole + file) == engine::read_file(broken + file)));
     CHECK((engine::read_file(newest(whole)) == engine::read_file(newest(broken))));
@@ -109,16 +109,16 @@ TEST_CASE("an evaluation that failed is made up for when the run goes on") {
   const auto words = [&](const std::string& out) { return joined(t.words(out), {"--val-data", images}); };
   const std::string whole = t.folder.file("whole"), broken = t.folder.file("broken"), file = images + "/3/3.png";
   REQUIRE(test::mae_command(words(whole)) == apps::done);
-  REQUIRE(test::mae_command(joined(words(broken), {"--stop-after", "4"})) == apps::done);  // an epoch
+  REQUIRE(test::mae_command(joined(words(broken), {"--stop-after", "8"})) == apps::done);  // two epochs of three
   const std::string saved = engine::read_file(file);
   fs::resize_file(file, saved.size() / 2);
   t.check_refused(joined(words(broken), {"--resume", "auto"}), file);
-  CHECK(lines_of(broken + "/evaluations.jsonl").size() == 1);
+  CHECK(lines_of(broken + "/evaluations.jsonl").size() == 2);
   std::ofstream(file, std::ios::binary) << saved;
   const test::Answer again = test::mae_answer(joined(words(broken), {"--resume", "auto"}));
   REQUIRE(again.code == apps::done);
-  CHECK_THAT(again.output + again.error, ContainsSubstring("after step 8, top1"));
-  for (const char* name : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
+  CHECK_THAT(again.output + again.error, ContainsSubstring("after step 12, top1"));
+  for (const char* name : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors", "/pictures/accuracy.png"})
     CHECK((engine::read_file(whole + name) == engine::read_file(broken + name)));
 }
 

@@ -173,6 +173,12 @@ TEST_CASE("a run is asked for by the size of its data") {
   CHECK_THAT(error({"--epochs", "100"}, apps::bad_usage),
              ContainsSubstring("--epochs") && ContainsSubstring("--data-size"));
   CHECK_THAT(error({"--results", folder.path()}, apps::bad_usage), ContainsSubstring("--data-size"));
+  const std::string json = folder.file("plan.json");
+  const test::Answer cifar = test::mae_answer(
+      {"plan", "--config", MAE_SOURCE_DIR "/apps/configs/cifar10.toml", "--data-size", "50000", "--json"});
+  const engine::Json run = engine::parse_json(cifar.output, "plan").at("run");
+  CHECK(run.at("steps").as_int() == 24'500);  // batches of 8 parts, 98 parts an epoch
+  CHECK(run.at("images").as_int() == 100'000'000);
   CHECK_THAT(error({"--data-size", "63"}, apps::bad_input), ContainsSubstring("--data-size"));
   CHECK_THAT(error({"--data-size", "-64"}, apps::bad_input), ContainsSubstring("--data-size"));
   CHECK_THAT(error({"--data-size", "64", "--epochs", "0.5"}, apps::bad_input), ContainsSubstring("--epochs"));

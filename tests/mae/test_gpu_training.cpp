@@ -90,6 +90,7 @@ struct Trainer {
                      .compute = compute,
                      .pixels = DType::u8,
                      .steps_per_epoch = loader.steps_per_epoch(),
+                     .short_part = loader.short_part(),
                      .replay = replay}) {}
 
   double step() { return pretraining.training().step(loader.get(pretraining.training().done())).loss; }
@@ -199,16 +200,18 @@ TEST_CASE("gradients on the device from the CPU's checkpoints are the CPU's") {
 TEST_CASE("captured steps, and steps queued ahead, have the bits of eager ones") {
   for (const Trial& t : trials()) {
     for (const DType compute : {DType::f32, DType::bf16}) {
-      mae::Recipe quarters = t.recipe;
-      quarters.micro_batch = t.recipe.batch / 4;  // more micro-batches than input slots
-      for (const mae::Recipe& recipe : {t.recipe, quarters}) {
-        Trial trial = t;
-        trial.recipe = recipe;
+      Trial quarters = t, uneven = t;
+      quarters.recipe.micro_batch = t.recipe.batch / 4;  // more micro-batches than input slots
+      uneven.recipe.micro_batch = t.recipe.batch / 2;    // two of five in an epoch, of which the last is half as large
+      uneven.recipe.drop_last = false;
+      uneven.data.size = t.recipe.batch / 4 * 9;
+      for (const Trial& trial : {t, quarters, uneven}) {
         Trainer eager(trial, t.device, compute, engine::Replay::no), replayed(trial, t.device, compute),
             ahead(trial, t.device, compute);
         ahead.pretraining.training().start(ahead.loader.get(0));
-        for (int s = 0; s < 6; ++s) {
-          if (s < 5) ahead.pretraining.training().start(ahead.loader.get(s + 1));  // while step s is under way
+        const int steps = trial.recipe.drop_last ? 6 : 13;
+        for (int s = 0; s < steps; ++s) {
+          if (s + 1 < steps) ahead.pretraining.training().start(ahead.loader.get(s + 1));  // while step s is under way
           const double loss = eager.step();
           CHECK(loss == replayed.step());
           CHECK(loss == ahead.pretraining.training().finish().loss);

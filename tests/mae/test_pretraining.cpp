@@ -58,15 +58,16 @@ TEST_CASE("each part of a batch has the same weight, whatever its size") {
   recipe.drop_last = false;
   recipe.schedule = engine::Pace::epoch;
   kernels::Stream stream(kernels::devices().front());
-  mae::LoaderOptions options = loader_options(config, recipe);
-  options.part = recipe.part();
-  mae::Loader loader(data, options);
+  mae::Loader loader(data, loader_options(config, recipe));
   mae::Pretraining pretraining(
       stream, config,
       {.recipe = recipe, .compute = DType::f64, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
+  const engine::Parameters& p = pretraining.model().parameters();
+  const std::vector<double> rates{2.5e-3, 2.5e-3, 2.5e-3 * 0.85355339059327378, 2.5e-3 * 0.5, 2.5e-3 * 0.5};
   for (std::int64_t step = 0; step < 5; ++step) {  // the short part is another one every time
     const mae::Batch batch = loader.get(step);
     double mean = 0;
+    std::vector<double> gradient(static_cast<std::size_t>(p.flat_size()));
     std::size_t at = 0;
     const std::size_t pixels = batch.pixels.size() / batch.labels.size();
     for (const std::int64_t part : batch.parts) {
@@ -74,13 +75,18 @@ TEST_CASE("each part of a batch has the same weight, whatever its size") {
       mae::Batch alone;
       alone.pixels.assign(&batch.pixels[pixels * at], batch.pixels.data() + pixels * end);
       alone.draws.assign(&batch.draws[2 * at], batch.draws.data() + 2 * end);
-      mean += pretraining.evaluate(alone) / static_cast<double>(batch.parts.size());
+      mean += pretraining.evaluate(alone) / 4;
+      pretraining.training().accumulate(alone, true);  // a share of 16 samples
+      const std::vector<double> share = Session::values(p.gradient());
+      for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] += 16.0 / static_cast<double>(4 * part) * share[i];
       at = end;
     }
-    const StepResult result = pretraining.training().step(batch);
+    pretraining.training().accumulate(batch, true);
     INFO("step " << step);
+    CHECK(distance(Session::values(p.gradient()), gradient) <= 1e-12);
+    const StepResult result = pretraining.training().step(batch);
     CHECK(std::abs(result.loss - mean) <= 1e-13);
-    CHECK(result.lr == pretraining.training().schedule().at(step));
+    CHECK(std::abs(result.lr - rates[static_cast<std::size_t>(step)]) <= 1e-15);
   }
 }
 

@@ -69,7 +69,12 @@ inline mae::Recipe tiny_recipe(std::int64_t batch, double epochs) {
 }
 
 inline mae::LoaderOptions loader_options(const mae::Config& c, const mae::Recipe& r) {
-  return {.seed = r.seed, .batch = r.batch, .height = c.image_height, .width = c.image_width, .workers = 1};
+  return {.seed = r.seed,
+          .batch = r.batch,
+          .part = r.part(),
+          .height = c.image_height,
+          .width = c.image_width,
+          .workers = 1};
 }
 
 inline std::vector<std::byte> bits(const View& flat) {
