@@ -23,6 +23,10 @@ Image decode_png(std::span<const std::byte> file, const std::string& where);
 /// The array's shape and type.
 Image decode_npy(std::span<const std::byte> file, const std::string& where);
 
+/// Calls append(context, data, size) with the bytes of a PNG file, piece by piece. False where there is no memory.
+bool compress_png(void (*append)(void*, void*, int), void* context, int width, int height, int channels,
+                  const void* pixels, int row_bytes);
+
 /// Bytes of a PNG file of a u8 image with 1 or 3 channels.
 std::vector<std::byte> encode_png(const Image& image);
 

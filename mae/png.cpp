@@ -1,6 +1,6 @@
-// PNG by stb_image and stb_image_write (mae/stb_image_write.cpp). This is the only file that calls them. The other
-// decoders stay out of the build: Debian's stb_image 2.27 writes out of bounds in the JPEG one, and takes cut files in
-// the simple formats for whole ones.
+// PNG by stb_image and stb_image_write, of which this is the only file, and mae/stb_image_write.cpp, to see them. The
+// other decoders stay out of the build: Debian's stb_image 2.27 writes out of bounds in the JPEG one, and takes cut
+// files in the simple formats for whole ones.
 #include <zlib.h>
 
 #include <memory>
@@ -13,9 +13,7 @@
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS (1 << 14)
-#define STBI_WRITE_NO_STDIO
 #include <stb/stb_image.h>
-#include <stb/stb_image_write.h>
 
 namespace mae {
 namespace {
@@ -98,8 +96,8 @@ std::vector<std::byte> encode_png(const Image& image) {
     static_cast<std::vector<std::byte>*>(context)->insert(static_cast<std::vector<std::byte>*>(context)->end(), from,
                                                           from + size);
   };
-  if (stbi_write_png_to_func(append, &bytes, image.width, image.height, image.channels, image.pixels.data(),
-                             static_cast<int>(row_bytes(image))) == 0) {
+  if (!compress_png(append, &bytes, image.width, image.height, image.channels, image.pixels.data(),
+                    static_cast<int>(row_bytes(image)))) {
     throw kernels::Error("no memory to encode a PNG of " + std::to_string(image.width) + " x " +
                          std::to_string(image.height));
   }

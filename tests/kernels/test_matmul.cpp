@@ -196,7 +196,7 @@ TEST_CASE("every matmul row gives the same bits on any number of threads") {
       bench.run(row);
       bench.download();
       const auto before = test::snapshot(bench);
-      for (int count : {1, 3, 4}) {
+      for (int count : with_address_sanitizer ? std::vector{3} : std::vector{1, 3, 4}) {
         test::make_inputs(exact, bench);
         bench.upload();
         omp_set_num_threads(count);

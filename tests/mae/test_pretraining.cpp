@@ -12,44 +12,6 @@
 
 using namespace test;
 
-namespace {
-
-struct Trained {
-  std::vector<double> losses;
-  std::vector<std::byte> weights;
-};
-
-Trained train(const mae::Config& config, const mae::Recipe& recipe, const mae::Dataset& data, int steps,
-              DType compute = DType::f32) {
-  kernels::Stream stream(kernels::devices().front());
-  mae::Loader loader(data, loader_options(config, recipe));
-  mae::Pretraining pretraining(
-      stream, config,
-      {.recipe = recipe, .compute = compute, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
-  Trained result;
-  for (int s = 0; s < steps; ++s) result.losses.push_back(pretraining.training().step(loader.get(s)).loss);
-  result.weights = bits(pretraining.model().parameters().master());
-  return result;
-}
-
-double mean(const std::vector<double>& v, std::size_t from, std::size_t to) {
-  double sum = 0;
-  for (std::size_t i = from; i < to; ++i) sum += v[i];
-  return sum / static_cast<double>(to - from);
-}
-
-}  // namespace
-
-TEST_CASE("the loss falls, in f64, f32 and bf16") {
-  const mae::Config config = tiny_config();
-  const mae::Dataset data = made_up_data(256, config, DType::u8);
-  for (const DType compute : {DType::f64, DType::f32, DType::bf16}) {
-    const Trained t = train(config, tiny_recipe(32, 8), data, 60, compute);
-    INFO(kernels::name_of(compute) << ": " << mean(t.losses, 0, 5) << " -> " << mean(t.losses, 55, 60));
-    CHECK(mean(t.losses, 55, 60) < 0.5 * mean(t.losses, 0, 5));
-  }
-}
-
 TEST_CASE("each part of a batch has the same weight, whatever its size") {
   const mae::Config config = tiny_config();
   const mae::Dataset data = made_up_data(18, config, DType::u8);
@@ -63,7 +25,9 @@ TEST_CASE("each part of a batch has the same weight, whatever its size") {
       stream, config,
       {.recipe = recipe, .compute = DType::f64, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
   const engine::Parameters& p = pretraining.model().parameters();
-  const std::vector<double> rates{2.5e-3, 2.5e-3, 2.5e-3 * 0.85355339059327378, 2.5e-3 * 0.5, 2.5e-3 * 0.5};
+  const double peak = 2.5e-3;  // epochs 0, 1, 2 and 3 of four, in which the steps end
+  const std::vector<double> rates{peak, 0.85355339059327378 * peak, 0.5 * peak, 0.14644660940672624 * peak,
+                                  0.14644660940672624 * peak};
   for (std::int64_t step = 0; step < 5; ++step) {  // the short part is another one every time
     const mae::Batch batch = loader.get(step);
     double mean = 0;
@@ -90,41 +54,13 @@ TEST_CASE("each part of a batch has the same weight, whatever its size") {
   }
 }
 
-TEST_CASE("thirteen channels of 16 bits, not square, normalised pixels") {
-  mae::Config config = tiny_config();
-  config.image_height = 12;
-  config.image_width = 20;
-  config.channels = 13;
-  config.value_range = {65535};
-  config.norm_pix = true;
-  const Trained t = train(config, tiny_recipe(32, 12), made_up_data(128, config, DType::u16), 48);
-  INFO(mean(t.losses, 0, 4) << " -> " << mean(t.losses, 44, 48));
-  CHECK(t.losses[0] > 0.8);  // a normalised target has variance 1
-  CHECK(mean(t.losses, 44, 48) < 0.7 * mean(t.losses, 0, 4));
-}
-
-TEST_CASE("the structural options of the small-scale recipe train") {
-  mae::Config config = tiny_config();
-  config.patch = 2;
-  config.decoder_dim = config.dim;
-  config.decoder_heads = config.heads;
-  config.qkv_bias = config.decoder_embed = config.decoder_norm = false;
-  config.ln_eps = 1e-5;
-  config.positions = mae::Positions::learned;
-  config.patch_order = kernels::PatchOrder::channel_row_column;
-  config.init = mae::Init::pytorch;
-  config.decay = mae::DecayRule::all;
-  const Trained t = train(config, tiny_recipe(32, 8), made_up_data(128, config, DType::u8), 32);
-  CHECK(mean(t.losses, 28, 32) < 0.7 * mean(t.losses, 0, 4));
-}
-
 TEST_CASE("two runs give the same bits, on any number of threads") {
   const mae::Config config = tiny_config();
   const mae::Dataset data = made_up_data(96, config, DType::u8);
-  const auto run = [&] { return train(config, tiny_recipe(32, 4), data, 10); };
-  const Trained first = run();
+  const auto run = [&] { return train_model(config, tiny_recipe(32, 4), data, 10); };
+  const TrainedModel first = run();
   for (const int threads : {1, 2, 3}) {
-    const Trained again = test::with_threads(threads, run);
+    const TrainedModel again = test::with_threads(threads, run);
     CHECK(again.losses == first.losses);
     CHECK((again.weights == first.weights));
   }
@@ -158,10 +94,10 @@ TEST_CASE("accumulation gives the gradient of the whole batch") {
   const mae::Config config = tiny_config();
   const mae::Dataset data = made_up_data(96, config, DType::u8);
   mae::Recipe recipe = tiny_recipe(24, 4);
-  const Trained whole = train(config, recipe, data, 8, DType::f64);
+  const TrainedModel whole = train_model(config, recipe, data, 8, DType::f64);
   for (const std::int64_t micro : {12, 8, 3}) {
     recipe.micro_batch = micro;
-    const Trained split = train(config, recipe, data, 8, DType::f64);
+    const TrainedModel split = train_model(config, recipe, data, 8, DType::f64);
     CHECK(distance(split.losses, whole.losses) <= 1e-11);
   }
 }
@@ -243,7 +179,7 @@ TEST_CASE("a resumed run has the bits of an uninterrupted one") {
   const TestFolder folder;
   for (const DType compute : {DType::f32, DType::bf16, DType::f64}) {
     const mae::Recipe recipe = tiny_recipe(32, 4);
-    const Trained whole = train(config, recipe, data, 12, compute);
+    const TrainedModel whole = train_model(config, recipe, data, 12, compute);
     mae::Loader loader(data, loader_options(config, recipe));
     const std::string path = folder.file("checkpoint.safetensors");
     std::vector<double> losses;

@@ -82,4 +82,23 @@ inline std::vector<std::byte> bits(const View& flat) {
   return {bytes, bytes + static_cast<std::size_t>(flat.shape.count()) * kernels::size_of(flat.dtype)};
 }
 
+/// A pretraining that is done.
+struct TrainedModel {
+  std::vector<double> losses;
+  std::vector<std::byte> weights;
+};
+
+inline TrainedModel train_model(const mae::Config& config, const mae::Recipe& recipe, const mae::Dataset& data,
+                                int steps, DType compute = DType::f32) {
+  kernels::Stream stream(kernels::devices().front());
+  mae::Loader loader(data, loader_options(config, recipe));
+  mae::Pretraining pretraining(
+      stream, config,
+      {.recipe = recipe, .compute = compute, .pixels = data.dtype, .steps_per_epoch = loader.steps_per_epoch()});
+  TrainedModel result;
+  for (int s = 0; s < steps; ++s) result.losses.push_back(pretraining.training().step(loader.get(s)).loss);
+  result.weights = bits(pretraining.model().parameters().master());
+  return result;
+}
+
 }  // namespace test
