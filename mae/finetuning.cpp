@@ -1,18 +1,15 @@
 #include "mae/finetuning.h"
 
-#include <algorithm>
-#include <cstring>
-
 #include "kernels/core/check.h"
 #include "kernels/mix_images.h"
 #include "kernels/moving_average.h"
+#include "mae/finetuning_columns.h"
 #include "mae/model_file.h"
 
 namespace mae {
 namespace {
 
 using kernels::DType;
-using kernels::Purpose;
 
 Classifier& initialized(Classifier& classifier, kernels::Stream& stream, const FinetuningOptions& options,
                         std::uint32_t seed) {
@@ -28,27 +25,6 @@ engine::Buffer per_channel(kernels::Stream& stream, const TrainingOptions& train
   return engine::upload_as(kernels::statistics_of(training.compute), stream, values);
 }
 
-/// The columns of an input slot, each a row a sample.
-enum ColumnOf : std::size_t {
-  answers,  // (B, 2) i32 label of the image and of its partner; of Task::multi (B, K) i32 1, 0 or -1
-  lambda,   // (B, 1) f64 share of the image, the rest being its partner's
-  boxes,    // (B, mix_box_fields) i32
-  keep      // (B, 2 depth) i32 whether a branch is kept: attention and MLP of block 0, of block 1, ...
-};
-
-/// The rows of a column, written one by one.
-template <class T>
-class ColumnWriter {
- public:
-  ColumnWriter(std::size_t rows, std::size_t width) : bytes_(rows * width * sizeof(T)), width_(width) {}
-  T* row(std::size_t i) { return reinterpret_cast<T*>(bytes_.data()) + i * width_; }
-  Column take() { return std::move(bytes_); }
-
- private:
-  Column bytes_;
-  std::size_t width_;
-};
-
 /// The values of `a` and `b` change places for as long as it lives, also where what goes on between throws.
 class Exchanged {
  public:
@@ -63,15 +39,6 @@ class Exchanged {
   kernels::Stream& stream_;
   engine::Parameters &a_, &b_;
 };
-
-/// Partners must lie in one slice of a batch.
-void check_groups(const Batch& slice, std::int64_t group) {
-  const auto count = static_cast<std::int64_t>(slice.labels.size());
-  if (slice.first % group == 0 && count % group == 0) return;
-  throw kernels::Error("a slice of " + std::to_string(count) + " samples from sample " + std::to_string(slice.first) +
-                           " on cuts a mixing group of " + std::to_string(group),
-                       "fine-tuning", "slices of whole groups");
-}
 
 /// The most neighbours, at most 32, that a mixing group can have; 2 where none divides.
 std::int64_t largest_group(std::int64_t micro_batch) {
@@ -132,8 +99,11 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
       training_((initialized(classifier_, stream, options, training.recipe.seed), stream), classifier_.parameters(),
                 options.classifier.encoder, training,
                 {.forward = [this](Context& c, const MicroBatch& m, const engine::LossSlot& l) { forward(c, m, l); },
-                 .columns = columns(),
-                 .values = [this](const Batch& batch) { return values(batch); },
+                 .columns = column_shapes(options),
+                 .values =
+                     [this](const Batch& batch) {
+                       return column_values(options_, classifier_.drop_rates(), training_.recipe().seed, batch);
+                     },
                  .after_update = [this](kernels::Stream& s, const engine::UpdateState& u) { after_update(s, u); }}),
       evaluator_(training_.workspace(), classifier_, training.pixels) {
   if (!options_.class_weight.empty()) class_weight_ = engine::upload(stream, options_.class_weight);
@@ -144,59 +114,6 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
                 static_cast<std::size_t>(p.flat_size()) * kernels::size_of(p.master_dtype()));
   }
   training_.reserve();
-}
-
-std::vector<ColumnShape> Finetuning::columns() const {
-  const ClassifierConfig& c = options_.classifier;
-  std::vector<ColumnShape> shapes(4);
-  shapes[answers] = {DType::i32, c.task == Task::single ? 2 : c.K()};
-  shapes[lambda] = {DType::f64, 1};
-  shapes[boxes] = {DType::i32, kernels::mix_box_fields};
-  shapes[keep] = {DType::i32, 2 * std::int64_t{c.encoder.depth}};
-  return shapes;
-}
-
-std::vector<Column> Finetuning::values(const Batch& batch) const {
-  const Config& config = options_.classifier.encoder;
-  const std::size_t B = batch.labels.size(), K = options_.classifier.classes.size();
-  const auto depth = static_cast<std::size_t>(config.depth);
-  const auto group = static_cast<std::size_t>(options_.mix.on() ? options_.mix_group : 1);
-  const std::uint32_t seed = training_.recipe().seed;
-  const bool single = options_.classifier.task == Task::single;
-  check_groups(batch, static_cast<std::int64_t>(group));
-  ColumnWriter<std::int32_t> answer(B, single ? 2 : K), box(B, kernels::mix_box_fields), kept(B, 2 * depth);
-  ColumnWriter<double> share(B, 1);
-  Mix mix;
-  for (std::size_t b = 0; b < B; ++b) {
-    const DrawOf draw{.seed = seed, .sample = batch.draws[2 * b], .epoch = batch.draws[2 * b + 1]};
-    const std::size_t in_batch = static_cast<std::size_t>(batch.first) + b;  // a batch may be a slice of the global one
-    if (options_.mix.on() && in_batch % group == 0)
-      mix = draw_mix(options_.mix, seed, static_cast<std::uint32_t>(batch.step),
-                     static_cast<std::uint32_t>(in_batch / group), config.image_height, config.image_width);
-    const auto partner =
-        static_cast<std::size_t>(kernels::mix_partner(static_cast<std::int64_t>(b), static_cast<std::int64_t>(group)));
-    *share.row(b) = mix.lambda;
-    if (single) answer.row(b)[0] = batch.labels[b], answer.row(b)[1] = batch.labels[partner];
-    else
-      for (std::size_t k = 0; k < K; ++k) answer.row(b)[k] = options_.targets[batch.samples[b] * K + k];
-    const EraseBox erase = options_.erase.probability > 0
-                               ? random_erase(config.image_height, config.image_width, options_.erase, draw)
-                               : EraseBox{};
-    const kernels::MixBoxes both{
-        .erase = {.top = erase.top, .left = erase.left, .height = erase.height, .width = erase.width},
-        .cut = {.top = mix.top, .left = mix.left, .height = mix.height, .width = mix.width}};
-    std::memcpy(box.row(b), &both, sizeof both);
-    for (std::uint32_t i = 0; i < 2 * depth; ++i) {
-      const std::uint32_t word = words(draw, Purpose::drop_path, i / 4).w[i % 4];
-      kept.row(b)[i] = kernels::uniform(word) >= classifier_.drop_rates()[i / 2];
-    }
-  }
-  std::vector<Column> all(4);
-  all[answers] = answer.take();
-  all[lambda] = share.take();
-  all[boxes] = box.take();
-  all[keep] = kept.take();
-  return all;
 }
 
 /// What the encoder sees: the images normalised, erased and mixed; or as they are, where nothing is done to them.

@@ -60,8 +60,6 @@ class Finetuning {
   void load(const std::string& path);
 
  private:
-  std::vector<ColumnShape> columns() const;
-  std::vector<Column> values(const Batch& batch) const;
   void forward(Context& c, const MicroBatch& m, const engine::LossSlot& loss) const;
   void after_update(kernels::Stream& stream, const engine::UpdateState& state);
   Images seen(Context& c, const MicroBatch& m, Tensor& mixed) const;
