@@ -21,6 +21,10 @@ constexpr std::int64_t steps_before_profile = 2;  // libraries set themselves up
 namespace fs = std::filesystem;
 using engine::Json;
 
+void add_all(Json& object, const Json& facts) {
+  for (const Json& fact : facts.as_object()) object.add(fact.key, fact);
+}
+
 SavePlan save_plan(const RunOptions& o, const std::string& folder, const Job& job) {
   SavePlan plan{.folder = folder,
                 .bytes = engine::checkpoint_bytes(job.training.parameters(), job.states),
@@ -100,7 +104,7 @@ class Run {
     skipped_ = record_->open(first_step_);
     Json line =
         from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}});
-    for (const Json& fact : job_.at_start.as_object()) line.add(fact.key, fact);
+    add_all(line, job_.at_start);
     event(std::move(line), first_step_);
     print_first_lines();
     start_ = clock_seconds();
@@ -243,7 +247,7 @@ class Run {
          {"data_wait_seconds", loader_.wait_seconds()},
          {"images_per_second", static_cast<double>(done - first_step_) * loader_.samples_per_step() / seconds}});
     const Found e = evaluate(done);
-    for (const Json& fact : e.line.as_object()) line.add(fact.key, fact);
+    add_all(line, e.line);
     event(std::move(line), done);
     record_->progress().note(fmt::format("epoch {:g}: {} since start{}", epoch_of(done), short_time(seconds), e.text));
   }
@@ -254,7 +258,7 @@ class Run {
     const Found e = evaluate(first_step_);
     if (e.text.empty()) return;
     Json line = Json::object({{"event", "evaluation"}});
-    for (const Json& fact : e.line.as_object()) line.add(fact.key, fact);
+    add_all(line, e.line);
     event(std::move(line), first_step_);
     record_->progress().note(fmt::format("after step {}{}", first_step_, e.text));
     draw_pictures(first_step_);

@@ -27,6 +27,11 @@ bool before_blocks(const engine::Segment& s) {
   return s.name == "cls_token" || s.name == "pos_embed" || s.name.starts_with("patch_embed.");
 }
 
+Context without_tape(Context c) {
+  c.tape = nullptr;
+  return c;
+}
+
 Trainable when(bool trained) { return trained ? Trainable::yes : Trainable::no; }
 
 ClassifierConfig checked(const ClassifierConfig& c, const Tuned& tuned) {
@@ -142,8 +147,7 @@ engine::DropPath Classifier::drop_of(std::size_t block, const View& keep) const 
 }
 
 Tensor Classifier::blocks(Context& c, Tensor x, const View& keep) const {
-  Context frozen = c;
-  frozen.tape = nullptr;
+  Context frozen = without_tape(c);
   const std::size_t depth = encoder_.blocks.size();
   const std::size_t first = tuned_.everything ? 0 : depth - static_cast<std::size_t>(tuned_.blocks);
   Parameter bias{};  // the last one that was added to x
@@ -160,8 +164,7 @@ Tensor Classifier::blocks(Context& c, Tensor x, const View& keep) const {
 }
 
 Tensor Classifier::features(Context& c, const Images& images, const Masking& every, const View& keep) const {
-  Context frozen = c;
-  frozen.tape = nullptr;
+  Context frozen = without_tape(c);
   Tensor pooled;
   {
     const engine::RangeScope range(c.profile, "encoder");
@@ -179,8 +182,7 @@ Tensor Classifier::logits(Context& c, const Images& images, const Masking& every
   const bool training = c.tape != nullptr;
   engine::BatchNormState state = batch_norm_state();
   if (!training) state.next_mean = state.next_var = {};
-  Context before = c;
-  if (!norm_.weight.trainable()) before.tape = nullptr;
+  Context before = norm_.weight.trainable() ? c : without_tape(c);
   return head_(c, batchnorm(before, seen, state, 1e-6, 0.1,
                             training ? kernels::BatchNormMode::training : kernels::BatchNormMode::evaluation));
 }

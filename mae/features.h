@@ -10,13 +10,13 @@
 
 namespace mae {
 
-/// Pooling: both after the encoder's final norm.
-/// (samples, dim) f32. Images are taken in order, resized and centre-cropped where their size differs from the model's.
-/// progress(done) is called now and then. Throws for an image that cannot be read.
+/// (samples, dim) f32, of tokens after the encoder's final norm. Images are taken in order, resized and centre-cropped
+/// where their size differs from the model's. progress(done) is called now and then. Throws for an image that cannot be
+/// read.
 Features encoder_features(kernels::Stream& stream, const Model& model, const Dataset& data, Pooling pooling,
                           const std::function<void(std::int64_t)>& progress = {});
 
-/// What the head of a classifier sees; images as in its evaluation.
+/// (samples, dim) f32: what the head of a classifier sees; images as in its evaluation.
 Features encoder_features(kernels::Stream& stream, const Classifier& classifier, const Dataset& data,
                           const std::function<void(std::int64_t)>& progress = {});
 

@@ -111,7 +111,7 @@ float softmax_sample_fast(const SoftmaxCrossEntropy& a, std::int64_t b) {
          softmax_row_fast(a.logits.row<float>(b), a.logits.cols(), t, static_cast<float>(a.factor * t.weight), dz);
 }
 
-/// log(1 + s) for 0 <= s <= 1, within 2e-8 of it: twice the series of atanh(s / (2 + s)).
+/// log(1 + s) for 0 <= s <= 1: twice the series of atanh(s / (2 + s)), whose terms left out are below 2e-8 of it.
 inline float log1p_approx(float s) {
   const float u = s / (2.0f + s), v = u * u;
   float p = 1.0f / 13;
