@@ -74,7 +74,11 @@ std::vector<std::int64_t> samples_by_path(const Csv& csv, const std::string& pat
     throw Error("has no column path, file, filename or image", path, "a header row that names the columns");
   const Matcher matcher(path, data);
   std::vector<std::int64_t> samples;
-  for (const auto& row : csv.rows) samples.push_back(matcher.sample_of(row[static_cast<std::size_t>(column)]));
+  for (std::size_t row = 0; row < csv.rows.size(); ++row) {
+    const std::string& name = csv.rows[row][static_cast<std::size_t>(column)];
+    if (name.empty()) throw Error("names no file", place(path, csv.lines[row]), "a path for every row");
+    samples.push_back(matcher.sample_of(name));
+  }
   return samples;
 }
 

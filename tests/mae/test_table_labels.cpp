@@ -111,6 +111,7 @@ TEST_CASE("a table of labels that cannot be meant is refused, with its line") {
   };
   refused(changed("-1,a.png", "2,a.png"), "labels.csv:3: \"2\" is no label of the class mass");
   refused(changed("1,nowhere", "yes,nowhere"), "labels.csv:5: \"yes\"");
+  refused(changed("nowhere.png", ""), "labels.csv:5: names no file");
   refused(changed("nowhere.png", "./a.png"), "labels.csv:5: the same sample as line 3: ");
   refused(changed("a.png", "A.png"), "labels.csv: 1 of 4 samples have no row; the first: " + (images.dir / "images/a"));
   refused(changed("path", "name"), "no label of the class name");
