@@ -42,13 +42,15 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
                        const StopRequest& stop) {
   const mae::Augmentation augmentation = o.augment ? mae::Augmentation{.range = o.crop} : mae::no_augmentation;
   mae::Loader loader(training, loader_options(o, o.config, augmentation));
-  mae::Pretraining pretraining(stream, o.config, training_options(o, loader), o.execution);
-  const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
-  LearningPicture learning(pictures, o.recipe.epochs);
-  const mae::Dataset& shown = validation.size > 0 ? validation : training;
   mae::Batch pictured, validated;
+  const mae::Dataset& shown = validation.size > 0 ? validation : training;
   if (o.pictures > 0) pictured = fixed_batch(shown, o.pictures, o.config);
   if (validation.size > 0) validated = fixed_batch(validation, o.validation_images, o.config);
+  mae::TrainingOptions options = training_options(o, loader);
+  options.evaluated = static_cast<std::int64_t>(validated.draws.size() / 2);
+  mae::Pretraining pretraining(stream, o.config, options, o.execution);
+  const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
+  LearningPicture learning(pictures, o.recipe.epochs);
 
   Job job{.training = pretraining.training(),
           .loader = loader,

@@ -48,11 +48,12 @@ void save_checkpoint(const std::string& path, kernels::Stream& stream, const Par
   std::vector<TensorToWrite> tensors;
   for (Source& source : sources) {
     source.host = download(stream, source.flat);
-    for (const Segment& segment : source.table.segments()) {
+    const View flat = kernels::view_of(source.host.data(), source.flat.dtype, source.flat.shape);
+    for (int i = 0; i < static_cast<int>(source.table.segments().size()); ++i) {
+      const Segment& segment = source.table.segments()[static_cast<std::size_t>(i)];
       if (!source.prefix.empty() && segment.trainable == Trainable::no) continue;
-      const std::size_t offset = static_cast<std::size_t>(segment.offset) * kernels::size_of(source.flat.dtype);
-      tensors.push_back(
-          {source.prefix + segment.name, source.flat.dtype, dims(segment.shape), source.host.data() + offset});
+      const View values = source.table.part(flat, i, segment.shape);
+      tensors.push_back({source.prefix + segment.name, flat.dtype, dims(segment.shape), values.as<std::byte>()});
     }
   }
   Text all = checkpoint.metadata;

@@ -23,16 +23,15 @@ Parameter Parameters::add(const std::string& name, const Shape& shape, Trainable
 
 void Parameters::reserve(kernels::Stream& stream, Purpose purpose) {
   if (stream.dry()) return;
-  const auto make = [&](Buffer& buffer, DType type) {
-    buffer = Buffer(stream.device(), static_cast<std::size_t>(size_) * kernels::size_of(type));
-    launch(stream, kernels::Fill{.out = flat(buffer, type), .value = 0});
+  const auto make = [&](Buffer& buffer, DType type, std::int64_t elements) {
+    buffer = Buffer(stream.device(), static_cast<std::size_t>(elements) * kernels::size_of(type));
+    launch(stream, kernels::Fill{.out = buffer.view(type, {elements}), .value = 0});
   };
-  make(master_, master_dtype());
-  if (dtype_ == DType::bf16) make(compute_, DType::bf16);
-  if (purpose == Purpose::inference) return;
-  make(gradient_, master_dtype());
-  make(moment1_, master_dtype());
-  make(moment2_, master_dtype());
+  make(master_, master_dtype(), size_);
+  if (dtype_ == DType::bf16) make(compute_, DType::bf16, size_);
+  const std::int64_t trained = trained_range().elements;
+  if (purpose == Purpose::inference || trained == 0) return;
+  for (Buffer* buffer : {&gradient_, &moment1_, &moment2_}) make(*buffer, master_dtype(), trained);
 }
 
 Parameter Parameters::at(const std::string& name) {
@@ -60,7 +59,7 @@ TrainedRange Parameters::trained_range() const {
     if (first < 0) first = i;
     last = i;
   }
-  if (first < 0) throw kernels::Error("nothing of the model is trained", "parameters");
+  if (first < 0) return {};
   const auto behind = static_cast<std::size_t>(last) + 1;
   const std::int64_t begin = segments_[static_cast<std::size_t>(first)].offset,
                      end = behind < segments_.size() ? segments_[behind].offset : size_;
@@ -68,8 +67,15 @@ TrainedRange Parameters::trained_range() const {
 }
 
 View Parameters::part(const View& flat, int segment, const Shape& shape) const {
-  const std::int64_t bytes =
-      segments_[static_cast<std::size_t>(segment)].offset * static_cast<std::int64_t>(kernels::size_of(flat.dtype));
+  const Segment& s = segments_[static_cast<std::size_t>(segment)];
+  std::int64_t at = s.offset;
+  if (flat.shape.count() != size_) {
+    const TrainedRange range = trained_range();
+    if (segment < range.first || segment >= range.first + range.segments)
+      throw kernels::Error("this parameter is not trained", s.name);
+    at -= range.offset;
+  }
+  const std::int64_t bytes = at * static_cast<std::int64_t>(kernels::size_of(flat.dtype));
   return kernels::view_of(flat.data ? flat.as<std::byte>() + bytes : nullptr, flat.dtype, shape);
 }
 

@@ -1,8 +1,9 @@
 // All parameters of a model in flat buffers, with one table of segments in forward order.
 //
-// Five buffers of the same length: master (f32; f64 in f64 training), gradient and two moments of the same type, and in
-// bf16 training a bf16 copy that the kernels compute with. Segments start on 512-byte bounds of the bf16 copy; the
-// padding between them is zero and stays zero. An optimizer, a checkpoint or an all-reduce is a walk over this table.
+// Five buffers: master (f32; f64 in f64 training), gradient and two moments of the same type, and in bf16 training a
+// bf16 copy that the kernels compute with. Gradient and moments have the trained range alone: what is frozen before and
+// behind it costs no memory. Segments start on 512-byte bounds of the bf16 copy; the padding between them is zero and
+// stays zero. An optimizer, a checkpoint or an all-reduce is a walk over this table.
 #pragma once
 
 #include <cstdint>
@@ -21,13 +22,13 @@ enum class Decay { yes, no };
 struct Segment {
   std::string name;         // the official state-dict key: "blocks.0.attn.qkv.weight"
   Shape shape;              // PyTorch's: linear weights are (out, in)
-  std::int64_t offset = 0;  // elements, from the start of every flat buffer
+  std::int64_t offset = 0;  // elements, from the start of the masters
   Trainable trainable = Trainable::yes;
   Decay decay = Decay::yes;
   double lr_scale = 1;  // layer-wise decay; 0 freezes
 };
 
-/// The segments from the first to the last that is trained, and their elements in the flat buffers.
+/// The segments from the first to the last that is trained, and their elements among the masters.
 struct TrainedRange {
   int first = 0, segments = 0;
   std::int64_t offset = 0, elements = 0;
@@ -67,7 +68,7 @@ class Parameters {
 
   Parameter add(const std::string& name, const Shape& shape, Trainable trainable = Trainable::yes);
 
-  /// Allocates the buffers, zeroed; `inference` has no gradient and moments. Adding ends here.
+  /// Allocates the buffers, zeroed; `inference` has no gradient and moments. Adding and freezing end here.
   void reserve(kernels::Stream& stream, Purpose purpose);
 
   const std::vector<Segment>& segments() const { return segments_; }
@@ -76,16 +77,17 @@ class Parameters {
   std::int64_t count() const;             // elements of all segments, without padding
   std::int64_t trainable_count() const;
   std::int64_t flat_size() const { return size_; }
-  TrainedRange trained_range() const;  // throws kernels::Error where nothing is trained
+  TrainedRange trained_range() const;  // empty where nothing is trained
 
   DType dtype() const { return dtype_; }
   DType master_dtype() const { return kernels::statistics_of(dtype_); }
-  View master() const { return flat(master_, master_dtype()); }
-  View gradient() const { return flat(gradient_, master_dtype()); }
-  View moment1() const { return flat(moment1_, master_dtype()); }
-  View moment2() const { return flat(moment2_, master_dtype()); }
-  View compute() const { return dtype_ == DType::bf16 ? flat(compute_, DType::bf16) : View{}; }
-  /// The part of a flat view that belongs to a segment.
+  View master() const { return kernels::view_of(master_.data(), master_dtype(), {size_}); }
+  View compute() const { return dtype_ == DType::bf16 ? kernels::view_of(compute_.data(), dtype_, {size_}) : View{}; }
+  View gradient() const { return trained(gradient_); }  // (elements of the trained range), as both moments
+  View moment1() const { return trained(moment1_); }
+  View moment2() const { return trained(moment2_); }
+  /// What belongs to a segment, of any of these five. Throws kernels::Error where a segment outside of the trained
+  /// range is asked of the last three.
   View part(const View& flat, int segment, const Shape& shape) const;
 
   /// Makes the bf16 copy follow the masters; nothing to do in f32 and f64.
@@ -100,7 +102,9 @@ class Parameters {
 
  private:
   friend struct Parameter;
-  View flat(const Buffer& buffer, DType type) const { return kernels::view_of(buffer.data(), type, {size_}); }
+  View trained(const Buffer& buffer) const {
+    return kernels::view_of(buffer.data(), master_dtype(), {trained_range().elements});
+  }
 
   DType dtype_;
   std::vector<Segment> segments_;

@@ -29,8 +29,7 @@ T value_at(const std::byte* bytes) {
 void launch_update(kernels::Stream& stream, const Parameters& parameters, const OptimizerOptions& options,
                    const UpdateState& state) {
   const TrainedRange range = parameters.trained_range();
-  const View gradient = range.of(parameters.gradient()), master = range.of(parameters.master()),
-             moment1 = range.of(parameters.moment1()), moment2 = range.of(parameters.moment2()),
+  const View gradient = parameters.gradient(), master = range.of(parameters.master()),
              compute = parameters.dtype() == DType::bf16 ? range.of(parameters.compute()) : View{};
   launch(stream, kernels::SquaredNorm{.x = gradient, .out = state.squared_norm});
   launch(stream, kernels::StepGuard{.loss = state.loss,
@@ -48,8 +47,8 @@ void launch_update(kernels::Stream& stream, const Parameters& parameters, const 
                                   .lr_scale = state.lr_scale,
                                   .weight_decay = state.weight_decay,
                                   .master = master,
-                                  .moment1 = moment1,
-                                  .moment2 = moment2,
+                                  .moment1 = parameters.moment1(),
+                                  .moment2 = parameters.moment2(),
                                   .compute = compute,
                                   .beta1 = options.beta1,
                                   .beta2 = options.beta2,
@@ -65,7 +64,7 @@ void launch_update(kernels::Stream& stream, const Parameters& parameters, const 
                                      .weight_decay = state.weight_decay,
                                      .trust = state.trust,
                                      .master = master,
-                                     .moment = moment1,
+                                     .moment = parameters.moment1(),
                                      .compute = compute,
                                      .momentum = options.momentum});
   }
@@ -111,6 +110,7 @@ void TrainStep::upload_tables(const std::vector<double>& lr) {
     schedule.insert(schedule.end(), {lr[s], 1 - std::pow(options_.beta1, t), 1 - std::pow(options_.beta2, t)});
   }
   const TrainedRange range = parameters_.trained_range();
+  if (range.elements == 0) throw kernels::Error("nothing of the model is trained", "train step");
   std::vector<std::uint32_t> bounds;
   std::vector<double> lr_scale, weight_decay, trust;
   for (int i = range.first; i < range.first + range.segments; ++i) {

@@ -61,10 +61,11 @@ Context Workspace::context(Tape* tape) {
 
 MemoryPlan plan_memory(const Parameters& parameters, const Workspace& workspace) {
   const double n = static_cast<double>(parameters.flat_size()),
+               trained = static_cast<double>(parameters.trained_range().elements),
                master = static_cast<double>(kernels::size_of(parameters.master_dtype()));
   return {.parameters = n * (master + (parameters.dtype() == DType::bf16 ? 2 : 0)),
-          .gradients = n * master,
-          .moments = 2 * n * master,
+          .gradients = trained * master,
+          .moments = 2 * trained * master,
           .activations = static_cast<double>(workspace.activations()),
           .scratch = static_cast<double>(workspace.scratch())};
 }

@@ -23,15 +23,19 @@ Pretraining::Pretraining(kernels::Stream& stream, const Config& config, const Tr
           stream, initialized(model_, stream, options.recipe.seed).parameters(), config, options,
           {.forward = [this](Context& c, const MicroBatch& m, const engine::LossSlot& loss) { forward(c, m, loss); }}),
       evaluation_loss_(stream.device(), sizeof(double)) {
-  training_.workspace().include([&](Context& c) {  // evaluation
-    const std::int64_t micro = options.recipe.micro();
-    const MicroBatch m{.images = training_.inputs().images(0, micro),
-                       .draws = training_.inputs().draws(0, micro),
+  plan_evaluation(options.recipe.micro());
+  if (const std::int64_t left = options.evaluated % options.recipe.micro(); left > 0) plan_evaluation(left);
+  training_.reserve();
+}
+
+void Pretraining::plan_evaluation(std::int64_t images) {
+  training_.workspace().include([&](Context& c) {
+    const MicroBatch m{.images = training_.inputs().images(0, images),
+                       .draws = training_.inputs().draws(0, images),
                        .columns = {},
-                       .global_batch = micro};
+                       .global_batch = images};
     forward(c, m, {evaluation_loss_.view(model_.parameters().master_dtype(), {1}), kernels::Write::overwrite});
   });
-  training_.reserve();
 }
 
 void Pretraining::forward(Context& c, const MicroBatch& m, const engine::LossSlot& loss) const {

@@ -18,7 +18,7 @@ class Pretraining {
   Training& training() { return training_; }
   Model& model() { return model_; }
 
-  /// Mean loss over a batch of any size, without a tape.
+  /// Mean loss over a batch, without a tape; of a size that TrainingOptions::evaluated says, or of whole micro-batches.
   double evaluate(const Batch& batch);
 
   void save(const std::string& path, const engine::Text& run) const;
@@ -26,6 +26,7 @@ class Pretraining {
   void load(const std::string& path);
 
  private:
+  void plan_evaluation(std::int64_t images);
   void forward(Context& c, const MicroBatch& m, const engine::LossSlot& loss) const;
 
   kernels::Stream& stream_;

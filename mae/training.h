@@ -65,6 +65,7 @@ struct TrainingOptions {
   kernels::DType pixels = kernels::DType::u8;  // of the data set
   engine::StepsPerEpoch steps_per_epoch{};     // of the loader
   std::int64_t short_part = 0;                 // of the loader: planned for beside the recipe's micro-batch
+  std::int64_t evaluated = 0;  // images of an evaluation by the loss: their last, short part is planned for too
   engine::Replay replay = engine::Replay::yes;
 };
 

@@ -100,13 +100,16 @@ struct Trainer {
     pretraining.load(checkpoint);
     pretraining.training().accumulate(loader.get(pretraining.training().done()), true);
     const engine::Parameters& p = pretraining.model().parameters();
-    std::vector<float> flat(static_cast<std::size_t>(p.flat_size()));
-    stream.copy(flat.data(), p.gradient().data, flat.size() * sizeof(float));
+    std::vector<float> host(static_cast<std::size_t>(p.gradient().shape.count()));
+    stream.copy(host.data(), p.gradient().data, host.size() * sizeof(float));
     stream.synchronize();
+    const View flat = kernels::view_of(host.data(), DType::f32, p.gradient().shape);
     std::vector<std::vector<double>> parts;
-    for (const engine::Segment& s : p.segments()) {
-      const auto begin = flat.begin() + s.offset;
-      if (s.trainable == engine::Trainable::yes) parts.emplace_back(begin, begin + s.shape.count());
+    for (int i = 0; i < static_cast<int>(p.segments().size()); ++i) {
+      const engine::Segment& s = p.segments()[static_cast<std::size_t>(i)];
+      if (s.trainable == engine::Trainable::no) continue;
+      const View part = p.part(flat, i, s.shape);
+      parts.emplace_back(part.as<float>(), part.as<float>() + s.shape.count());
     }
     return parts;
   }

@@ -76,7 +76,11 @@ TEST_CASE("a validation loss is the mean over its images, however they are cut")
     mae::Recipe recipe = tiny_recipe(48, 4);
     recipe.micro_batch = micro_batch;
     return mae::Pretraining(stream, config,
-                            {.recipe = recipe, .compute = DType::f64, .pixels = DType::u8, .steps_per_epoch = 2})
+                            {.recipe = recipe,
+                             .compute = DType::f64,
+                             .pixels = DType::u8,
+                             .steps_per_epoch = 2,
+                             .evaluated = static_cast<std::int64_t>(batch.draws.size() / 2)})
         .evaluate(batch);
   };
   const double whole = loss_of(48, all);
