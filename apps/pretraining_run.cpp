@@ -47,7 +47,7 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
   if (o.pictures > 0) pictured = fixed_batch(shown, o.pictures, o.config);
   if (validation.size > 0) validated = fixed_batch(validation, o.validation_images, o.config);
   mae::TrainingOptions options = training_options(o, loader);
-  options.evaluated = static_cast<std::int64_t>(validated.draws.size() / 2);
+  options.evaluated = validated.size();
   mae::Pretraining pretraining(stream, o.config, options, o.execution);
   const std::string pictures = (fs::path(o.run.folder) / "pictures").string();
   LearningPicture learning(pictures, o.recipe.epochs);
@@ -63,7 +63,7 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
     job.evaluate = [&](const Position&, engine::Json& line) {
       const double loss = pretraining.evaluate(validated);
       line.add("validation_loss", loss);
-      return fmt::format(", validation loss {:.4f} on {} images", loss, validated.draws.size() / 2);
+      return fmt::format(", validation loss {:.4f} on {} images", loss, validated.size());
     };
   }
   job.draw = [&](const Position& at, const RunRecord& record) {

@@ -82,6 +82,7 @@ StepPlan plan_step(kernels::Stream& stream, const StepPlanOptions& o) {
     throw kernels::Error(std::to_string(o.micro_batch) + " does not divide the batch of " + std::to_string(o.batch),
                          "--micro-batch", "a divisor of --batch");
   mae::Model model(o.config, o.compute, o.execution);
+  model.parameters().reserve(stream, engine::Purpose::training);
   StepPlan plan{.parameters = model.parameters().count(),
                 .trainable = model.parameters().trainable_count(),
                 .official = mae::official_training_flops(o.config)};

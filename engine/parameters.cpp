@@ -22,6 +22,7 @@ Parameter Parameters::add(const std::string& name, const Shape& shape, Trainable
 }
 
 void Parameters::reserve(kernels::Stream& stream, Purpose purpose) {
+  range_ = find_range();
   if (stream.dry()) return;
   const auto make = [&](Buffer& buffer, DType type, std::int64_t elements) {
     buffer = Buffer(stream.device(), static_cast<std::size_t>(elements) * kernels::size_of(type));
@@ -29,9 +30,8 @@ void Parameters::reserve(kernels::Stream& stream, Purpose purpose) {
   };
   make(master_, master_dtype(), size_);
   if (dtype_ == DType::bf16) make(compute_, DType::bf16, size_);
-  const std::int64_t trained = trained_range().elements;
-  if (purpose == Purpose::inference || trained == 0) return;
-  for (Buffer* buffer : {&gradient_, &moment1_, &moment2_}) make(*buffer, master_dtype(), trained);
+  if (purpose == Purpose::inference || range_.elements == 0) return;
+  for (Buffer* buffer : {&gradient_, &moment1_, &moment2_}) make(*buffer, master_dtype(), range_.elements);
 }
 
 Parameter Parameters::at(const std::string& name) {
@@ -52,7 +52,7 @@ std::int64_t Parameters::trainable_count() const {
   return n;
 }
 
-TrainedRange Parameters::trained_range() const {
+TrainedRange Parameters::find_range() const {
   int first = -1, last = -1;
   for (int i = 0; i < static_cast<int>(segments_.size()); ++i) {
     if (segments_[static_cast<std::size_t>(i)].trainable == Trainable::no) continue;
@@ -70,10 +70,9 @@ View Parameters::part(const View& flat, int segment, const Shape& shape) const {
   const Segment& s = segments_[static_cast<std::size_t>(segment)];
   std::int64_t at = s.offset;
   if (flat.shape.count() != size_) {
-    const TrainedRange range = trained_range();
-    if (segment < range.first || segment >= range.first + range.segments)
+    if (segment < range_.first || segment >= range_.first + range_.segments)
       throw kernels::Error("this parameter is not trained", s.name);
-    at -= range.offset;
+    at -= range_.offset;
   }
   const std::int64_t bytes = at * static_cast<std::int64_t>(kernels::size_of(flat.dtype));
   return kernels::view_of(flat.data ? flat.as<std::byte>() + bytes : nullptr, flat.dtype, shape);

@@ -68,7 +68,8 @@ class Parameters {
 
   Parameter add(const std::string& name, const Shape& shape, Trainable trainable = Trainable::yes);
 
-  /// Allocates the buffers, zeroed; `inference` has no gradient and moments. Adding and freezing end here.
+  /// Allocates the buffers, zeroed, on a dry stream none; `inference` has no gradient and moments. Adding and freezing
+  /// end here.
   void reserve(kernels::Stream& stream, Purpose purpose);
 
   const std::vector<Segment>& segments() const { return segments_; }
@@ -77,7 +78,8 @@ class Parameters {
   std::int64_t count() const;             // elements of all segments, without padding
   std::int64_t trainable_count() const;
   std::int64_t flat_size() const { return size_; }
-  TrainedRange trained_range() const;  // empty where nothing is trained
+  /// As it was when reserve() was called; empty before, and where nothing is trained.
+  const TrainedRange& trained_range() const { return range_; }
 
   DType dtype() const { return dtype_; }
   DType master_dtype() const { return kernels::statistics_of(dtype_); }
@@ -103,14 +105,16 @@ class Parameters {
  private:
   friend struct Parameter;
   View trained(const Buffer& buffer) const {
-    return kernels::view_of(buffer.data(), master_dtype(), {trained_range().elements});
+    return kernels::view_of(buffer.data(), master_dtype(), {range_.elements});
   }
+  TrainedRange find_range() const;
 
   DType dtype_;
   std::vector<Segment> segments_;
   std::map<std::string, int> by_name_;
   std::vector<bool> written_;
   std::int64_t size_ = 0;
+  TrainedRange range_;
   Buffer master_, gradient_, moment1_, moment2_, compute_;
 };
 

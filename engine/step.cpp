@@ -28,7 +28,7 @@ T value_at(const std::byte* bytes) {
 
 void launch_update(kernels::Stream& stream, const Parameters& parameters, const OptimizerOptions& options,
                    const UpdateState& state) {
-  const TrainedRange range = parameters.trained_range();
+  const TrainedRange& range = parameters.trained_range();
   const View gradient = parameters.gradient(), master = range.of(parameters.master()),
              compute = parameters.dtype() == DType::bf16 ? range.of(parameters.compute()) : View{};
   launch(stream, kernels::SquaredNorm{.x = gradient, .out = state.squared_norm});
@@ -109,7 +109,7 @@ void TrainStep::upload_tables(const std::vector<double>& lr) {
     const double t = static_cast<double>(s + 1);
     schedule.insert(schedule.end(), {lr[s], 1 - std::pow(options_.beta1, t), 1 - std::pow(options_.beta2, t)});
   }
-  const TrainedRange range = parameters_.trained_range();
+  const TrainedRange& range = parameters_.trained_range();
   if (range.elements == 0) throw kernels::Error("nothing of the model is trained", "train step");
   std::vector<std::uint32_t> bounds;
   std::vector<double> lr_scale, weight_decay, trust;

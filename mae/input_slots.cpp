@@ -59,7 +59,7 @@ InputSlots::~InputSlots() = default;
 int InputSlots::fill(const Batch& batch, std::int64_t first, std::int64_t count, const std::vector<Column>& columns) {
   const std::size_t sample = static_cast<std::size_t>(image_.count()) * kernels::size_of(pixel_type_),
                     at = static_cast<std::size_t>(first), some = static_cast<std::size_t>(count);
-  const auto samples = static_cast<std::int64_t>(batch.draws.size() / 2);
+  const std::int64_t samples = batch.size();
   if (batch.pixels.size() != static_cast<std::size_t>(samples) * sample || first + count > samples ||
       count > capacity_) {
     throw kernels::Error("images of other sizes, channels or pixel type than the model was planned for", "input slot",

@@ -138,8 +138,8 @@ std::shared_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
     add_samples(batch, part / pace.parts, begin, end);
     batch.parts.push_back(end - begin);
   }
-  const std::size_t count = batch.draws.size() / 2;
-  slot->size = static_cast<std::int64_t>(count);
+  slot->size = batch.size();
+  const auto count = static_cast<std::size_t>(batch.size());
   batch.pixels.resize(count * sample_bytes_);
   batch.labels.resize(count);
   batch.samples.resize(count);

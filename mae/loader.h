@@ -58,6 +58,8 @@ struct Batch {
   std::vector<std::uint32_t> samples;                      // (B) that were read: of the draws, but for damaged ones
   std::vector<std::int64_t> parts;                         // samples of each; empty: the batch is whole
   std::int64_t step = 0, first = 0;                        // of the run; where in the global batch its samples begin
+
+  std::int64_t size() const { return static_cast<std::int64_t>(draws.size() / 2); }  // B
 };
 
 /// Appends one image without augmentation, `fit` to height x width by `share`. Its draws are those of `sample` in epoch

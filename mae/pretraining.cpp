@@ -43,7 +43,7 @@ void Pretraining::forward(Context& c, const MicroBatch& m, const engine::LossSlo
 }
 
 double Pretraining::evaluate(const Batch& batch) {
-  const auto count = static_cast<std::int64_t>(batch.draws.size() / 2);
+  const std::int64_t count = batch.size();
   const kernels::DType type = model_.parameters().master_dtype();
   InputSlots& inputs = training_.inputs();
   const std::int64_t micro = training_.recipe().micro();

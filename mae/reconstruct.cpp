@@ -39,7 +39,7 @@ std::vector<float> as_floats(kernels::Stream& stream, const View& view) {
 Patches run(kernels::Stream& stream, const Model& model, const Batch& batch, kernels::DType pixels, std::uint32_t seed,
             std::int64_t keep) {
   const Config& config = model.config();
-  const auto N = static_cast<std::int64_t>(batch.draws.size() / 2);
+  const std::int64_t N = batch.size();
   const kernels::DType compute = model.parameters().dtype();
   InputSlots inputs(stream, config, {.pixels = pixels, .compute = compute, .capacity = N});
   const int slot = inputs.fill(batch, 0, N);
@@ -124,7 +124,7 @@ Reconstruction reconstruct(kernels::Stream& stream, const Model& model, const Ba
   if (keep == 0) keep = c.keep();
   Patches p = run(stream, model, batch, pixels, seed, keep);
   if (c.norm_pix) undo_norm_pix(p);
-  Reconstruction r{.count = static_cast<std::int64_t>(batch.draws.size() / 2),
+  Reconstruction r{.count = batch.size(),
                    .height = c.image_height,
                    .width = c.image_width,
                    .channels = c.channels,

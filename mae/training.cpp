@@ -126,7 +126,7 @@ void Training::queue(const Batch& part, engine::PartOfBatch position) {
 
 void Training::run(const Batch& part, engine::PartOfBatch position,
                    const std::function<void(engine::PartOfBatch, int)>& start) {
-  const auto count = static_cast<std::int64_t>(part.draws.size() / 2);
+  const std::int64_t count = part.size();
   const std::vector<Column> columns = objective_.values ? objective_.values(part) : std::vector<Column>{};
   share_ = recipe().batch;
   for (std::int64_t at = 0, i = 0; at < count; at += micro_count_, ++i) {

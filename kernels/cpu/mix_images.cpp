@@ -1,9 +1,9 @@
 #include "kernels/mix_images.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/patchify.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/mix_noise.h"
 
@@ -81,24 +81,6 @@ Span span_of(const MixBox& box, std::int64_t y, std::int64_t W) {
   return begin < end ? Span{begin, end} : Span{};
 }
 
-/// out[i] = pixels[i] scale[i] + shift[i]
-template <class Pixel>
-[[gnu::always_inline]] inline void normalise(const Pixel* pixels, const float* scale, const float* shift,
-                                             std::int64_t count, float* out) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(pixels[i]) * scale[i] + shift[i];
-}
-#define MAE_NORMALISE(Pixel)                                                                                      \
-  MAE_VECTOR void normalise_line(const Pixel* pixels, const float* scale, const float* shift, std::int64_t count, \
-                                 float* out) {                                                                    \
-    normalise(pixels, scale, shift, count, out);                                                                  \
-  }
-MAE_NORMALISE(std::uint8_t)
-MAE_NORMALISE(std::uint16_t)
-MAE_NORMALISE(float)
-MAE_NORMALISE(double)
-#undef MAE_NORMALISE
-
 /// a = x a + y b
 MAE_VECTOR void blend(float* a, const float* b, float x, float y, std::int64_t count) {
 #pragma omp simd
@@ -117,23 +99,22 @@ void noise(const MixImages& a, std::int64_t b, std::uint32_t first, std::uint32_
   }
 }
 
-/// The values of lines, and the scale and shift of each of a line's.
+/// Lines of values.
 struct Lines {
   const MixImages& a;
   std::int64_t H, W, C;
-  std::vector<float> scale, shift;  // (W, C)
+  Constants constants;  // of the values of one
 
   explicit Lines(const MixImages& args)
-      : a(args), H(args.images.shape[1]), W(args.images.shape[2]), C(args.images.cols()) {
-    for (std::int64_t i = 0; i < W * C; ++i) {
-      scale.push_back(a.scale.as<float>()[i % C]);
-      shift.push_back(a.shift.as<float>()[i % C]);
-    }
-  }
+      : a(args),
+        H(args.images.shape[1]),
+        W(args.images.shape[2]),
+        C(args.images.cols()),
+        constants(a.scale, a.shift, cut_of(a.images, 1, PatchOrder::row_column_channel), W * C) {}
 
   void values(std::int64_t b, std::int64_t y, float* out) const {
-    visit_pixel(a.images.dtype, [&]<class Pixel>(Pixel) {
-      normalise_line(a.images.row<Pixel>((b * H + y) * W), scale.data(), shift.data(), W * C, out);
+    visit_fast_pixel(a.images.dtype, [&]<class Pixel>(Pixel) {
+      scale_run(a.images.row<Pixel>((b * H + y) * W), 1, constants.scale, constants.shift, out, W * C);
     });
     const Span erased = span_of(a.boxes.as<MixBoxes>()[b].erase, y, W);
     if (erased.begin == erased.end) return;
@@ -147,16 +128,16 @@ void mix_sample(const Lines& lines, std::int64_t b) {
   const std::int64_t W = lines.W, C = lines.C, partner = mix_partner(b, a.group);
   const MixBox cut = a.boxes.as<MixBoxes>()[b].cut;
   const double lambda = a.lambda.as<double>()[b];
-  std::vector<float> other(static_cast<std::size_t>(W * C));
+  float other[most_values];
   for (std::int64_t y = 0; y < lines.H; ++y) {
     float* out = a.out.row<float>((b * lines.H + y) * W);
     lines.values(b, y, out);
     const Span span = span_of(cut, y, W);
     const bool mixed = cut.empty() && lambda != 1;
     if (!mixed && span.begin == span.end) continue;
-    lines.values(partner, y, other.data());
-    if (mixed) blend(out, other.data(), static_cast<float>(lambda), static_cast<float>(1 - lambda), W * C);
-    else std::copy(other.data() + span.begin * C, other.data() + span.end * C, out + span.begin * C);
+    lines.values(partner, y, other);
+    if (mixed) blend(out, other, static_cast<float>(lambda), static_cast<float>(1 - lambda), W * C);
+    else std::copy(other + span.begin * C, other + span.end * C, out + span.begin * C);
   }
 }
 
@@ -165,13 +146,13 @@ void mix_fast(Stream&, const MixImages& a, void*) {
   parallel_for(a.images.shape[0], [&](std::int64_t b) { mix_sample(lines, b); });
 }
 
-const char* no_lines(const Device&, const MixImages& a) {
+const char* fast_refuses(const Device&, const MixImages& a) {
   if (a.out.dtype != DType::f32) return "this row has f32 only";
-  const std::int64_t C = a.images.cols();
-  return a.images.row_stride == C && a.out.row_stride == C ? nullptr : "this row has no gaps between pixels";
+  if (a.images.dtype == DType::f64) return "this row has no pixels of f64";
+  return a.out.contiguous() ? fast_refuses_images(a.images) : "this row has no gaps between pixels";
 }
 
-constexpr Variant<MixImages> mix_rows[] = {{.name = "fast", .refuses = no_lines, .run = mix_fast},
+constexpr Variant<MixImages> mix_rows[] = {{.name = "fast", .refuses = fast_refuses, .run = mix_fast},
                                            {.name = "reference", .refuses = nullptr, .run = mix_reference}};
 
 }  // namespace

@@ -1,4 +1,4 @@
-// How the rows of patchify, unpatchify and the loss on pixels read images on the CPU.
+// How the rows of patchify, unpatchify, mix_images and the loss on pixels read images on the CPU.
 #pragma once
 
 #include "kernels/tokens.h"
