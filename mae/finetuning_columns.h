@@ -16,9 +16,11 @@ enum ColumnOf : std::size_t {
   keep      // (B, 2 depth) i32 whether a branch is kept: attention and MLP of block 0, of block 1, ...
 };
 
+/// Type and width of each, in this order.
 std::vector<ColumnShape> column_shapes(const FinetuningOptions& options);
 
-/// Of a batch, or of a slice of it that cuts no mixing group. `drop_rates`: of the blocks.
+/// Their values for a batch, or for a slice of one. `drop_rates`: of the blocks (stochastic depth, timm's linspace).
+/// Throws kernels::Error where a slice cuts a mixing group.
 std::vector<Column> column_values(const FinetuningOptions& options, const std::vector<double>& drop_rates,
                                   std::uint32_t seed, const Batch& batch);
 
