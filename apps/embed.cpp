@@ -11,6 +11,7 @@
 #include "apps/table.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
+#include "mae/model_file.h"
 #include "mae/npy_writer.h"
 
 namespace apps {
@@ -98,7 +99,7 @@ int embed(int argc, char** argv) {
 
   kernels::Stream stream(open_device(o.device));
   force_rows(stream, o.device);
-  const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
+  const engine::Checkpoint checkpoint = mae::model_metadata(o.checkpoint);
   const mae::Config config = mae::config_of(checkpoint, o.checkpoint);
   const mae::Pooling pooling = pooling_of(o.features, checkpoint, o.checkpoint);
   const mae::Dataset data = open_training_data(o.data, config);

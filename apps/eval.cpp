@@ -15,6 +15,7 @@
 #include "apps/progress.h"
 #include "engine/files.h"
 #include "kernels/core/check.h"
+#include "mae/model_file.h"
 #include "mae/table_labels.h"
 #include "mae/training.h"
 
@@ -105,7 +106,7 @@ int eval(int argc, char** argv) {
   check_output_file("--predictions", o.predictions);
   kernels::Stream stream(open_device(o.device));
   force_rows(stream, o.device);
-  const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
+  const engine::Checkpoint checkpoint = mae::model_metadata(o.checkpoint);
   mae::adopt_choices(checkpoint);
   const kernels::DType compute = dtype_for(o, checkpoint);
   const auto classifier = mae::load_classifier(stream, o.checkpoint, compute);

@@ -26,7 +26,7 @@ mae::Pooling pooling_of(const std::string& features, const engine::Checkpoint& c
 
 FeatureModel::FeatureModel(kernels::Stream& stream, const std::string& checkpoint, mae::Pooling pooling)
     : stream_(stream), pooling_(pooling) {
-  if (mae::is_classifier(engine::read_checkpoint(checkpoint)))
+  if (mae::is_classifier(mae::model_metadata(checkpoint)))
     classifier_ = mae::load_classifier(stream, checkpoint, kernels::DType::f32);
   else model_ = mae::load_model(stream, checkpoint, kernels::DType::f32);
 }

@@ -80,7 +80,7 @@ void warn_of_units(const mae::Dataset& data, const mae::Config& config) {
 
 FeatureSource::FeatureSource(const FeatureOptions& o, const std::string& verb) : stream(open_device(o.device)) {
   force_rows(stream, o.device);
-  const engine::Checkpoint checkpoint = engine::read_checkpoint(o.checkpoint);
+  const engine::Checkpoint checkpoint = mae::model_metadata(o.checkpoint);
   config = mae::config_of(checkpoint, o.checkpoint);
   pooling = pooling_of(o.features, checkpoint, o.checkpoint);
   train = open_training_data(o.data, config);

@@ -69,8 +69,9 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
   job.draw = [&](const Position& at, const RunRecord& record) {
     write_loss_picture((fs::path(pictures) / "loss.png").string(), record.log_path(), record.events_path());
     if (o.pictures == 0) return;
-    const mae::Reconstruction r = mae::reconstruct(stream, pretraining.model(), pictured, shown.dtype, o.recipe.seed);
-    learning.add(r, at.done, at.epoch, o.bands);
+    const mae::ModelOutputs outputs =
+        model_outputs(stream, pretraining.model(), pictured, shown.dtype, {.seed = o.recipe.seed});
+    learning.add(reconstruction(o.config, outputs), at.done, at.epoch, o.bands);
   };
   return run_training(stream, o.run, job, from, stop);
 }

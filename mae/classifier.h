@@ -17,6 +17,7 @@
 #include "engine/checkpoint.h"
 #include "kernels/pool.h"
 #include "mae/encoder.h"
+#include "mae/load_weights.h"
 
 namespace mae {
 
@@ -107,17 +108,19 @@ engine::Text classifier_metadata(const ClassifierConfig& config);
 bool is_classifier(const engine::Checkpoint& checkpoint);
 ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, const std::string& path);
 
-/// Copies the encoder of a checkpoint of either kind into reserved parameters; what has no place in the classifier
-/// (the decoder, with Pooling::mean the final norm, a head of its own) is left out, and the head keeps its initial
-/// values. Of a file that holds an average of weights, the weights themselves are taken. Throws kernels::Error naming
-/// the file, and the key that it lacks or that has another shape; or where the
-/// encoder has another depth or other heads.
-void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier);
+/// Copies the encoder of a checkpoint of either kind, or of anybody's weights (mae/weights.h), into reserved parameters;
+/// what has no place in the classifier (the decoder, with Pooling::mean the final norm, a head of its own) is left out,
+/// and the head keeps its initial values. Positions of another image size are interpolated. Of a file that holds an
+/// average of weights, the weights themselves are taken. Returns what became of the tensors. Throws
+/// kernels::Error naming the file, and the key that it lacks or that has another shape; or where the encoder has another
+/// depth or other heads.
+LoadReport load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier);
 
 /// Room for an average of weights, under their names behind "ema.", in a buffer of the same layout.
 std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const engine::Parameters& parameters);
 
-/// A classifier for inference with the weights of a checkpoint; with their average, where it holds one.
+/// A classifier for inference with the weights of a checkpoint, or of anybody's classifier; with their average, where a
+/// checkpoint holds one.
 std::unique_ptr<Classifier> load_classifier(kernels::Stream& stream, const std::string& path, kernels::DType compute);
 
 }  // namespace mae

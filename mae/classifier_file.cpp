@@ -3,7 +3,6 @@
 
 #include "engine/json.h"
 #include "engine/number.h"
-#include "engine/safetensors.h"
 #include "kernels/core/check.h"
 #include "mae/classifier.h"
 #include "mae/model_file.h"
@@ -44,8 +43,7 @@ ClassifierConfig classifier_config_of(const engine::Checkpoint& checkpoint, cons
                          "`mae finetune --checkpoint` on it first, or `mae probe` and `mae knn`");
   ClassifierConfig c{.encoder = config_of(checkpoint, path), .classes = {}};
   const engine::Json names = engine::parse_json(checkpoint.metadata.at(classes_key), path);
-  for (const engine::Json& name : names.as_array())
-    c.classes.push_back(name.as_string());
+  for (const engine::Json& name : names.as_array()) c.classes.push_back(name.as_string());
   c.pooling = is_first(checkpoint, path, pooling_key, "mean", "cls") ? Pooling::mean : Pooling::cls;
   c.head = is_first(checkpoint, path, head_key, "linear", "probe") ? Head::linear : Head::probe;
   c.task = is_first(checkpoint, path, task_key, "single", "multi") ? Task::single : Task::multi;
@@ -63,34 +61,35 @@ std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const 
   return average;
 }
 
-void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
-  const engine::SafetensorsFile file(path);
-  const engine::TensorEntry* first = file.find("cls_token");
-  const kernels::DType wanted = classifier.parameters().master_dtype();
-  if (first && first->dtype != wanted)
-    throw kernels::Error("its weights are " + std::string(name_of(first->dtype)) + ", and training would be in " +
-                             std::string(name_of(wanted)),
-                         path, "the --dtype that it was trained with (bf16 and f32 go together)");
+LoadReport load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
+  const Weights weights(path);
   const Config& ours = classifier.config().encoder;
-  const Config theirs = config_of(engine::read_checkpoint(path), path);
+  const Config theirs = config_of(weights.checkpoint(), path);
   // what shapes do not tell: another number of heads, or blocks that would be left out
-  if (theirs.depth != ours.depth || theirs.heads != ours.heads || theirs.qkv_bias != ours.qkv_bias)
+  if (theirs.depth != ours.depth || (theirs.heads > 0 && theirs.heads != ours.heads) ||
+      theirs.qkv_bias != ours.qkv_bias)
     throw kernels::Error(fmt::format("its encoder has {} blocks of {} heads, the classifier's {} of {}; or only one of "
                                      "them has biases of q, k and v",
                                      theirs.depth, theirs.heads, ours.depth, ours.heads),
                          path, "the sizes that the checkpoint has");
-  load_checkpoint(path, stream, classifier.parameters(), engine::Content::weights,
-                  [](const std::string& name) { return !name.starts_with("head.") && !name.starts_with("fc_norm."); });
+  const LoadPlan plan(weights, classifier.parameters(), ours,
+                      {.optional = is_classifier_key, .left_out = is_classifier_key});
+  plan.load(stream, classifier.parameters());
+  return plan.report();
 }
 
 std::unique_ptr<Classifier> load_classifier(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
-  auto classifier = std::make_unique<Classifier>(classifier_config_of(engine::read_checkpoint(path), path), compute);
-  engine::check_checkpoint(path, classifier->parameters(), engine::Content::weights);
+  const Weights weights(path);
+  const ClassifierConfig config = classifier_config_of(weights.checkpoint(), path);
+  require_known(config.encoder, path);
+  auto classifier = std::make_unique<Classifier>(config, compute);
+  const LoadPlan plan(weights, classifier->parameters(), config.encoder);
+  std::vector<LoadPlan> states;
+  for (engine::Parameters* state : classifier->states()) states.emplace_back(weights, *state, config.encoder);
   classifier->initialize(stream, 0, HeadInit::tuned, engine::Purpose::inference);
-  load_checkpoint(path, stream, classifier->parameters(), engine::Content::weights);
-  for (engine::Parameters* state : classifier->states())
-    load_checkpoint(path, stream, *state, engine::Content::weights);
-  if (engine::SafetensorsFile(path).find("ema.cls_token")) {
+  plan.load(stream, classifier->parameters());
+  for (std::size_t i = 0; i < states.size(); ++i) states[i].load(stream, *classifier->states()[i]);
+  if (weights.file().find("ema.cls_token")) {
     const auto average = average_like(stream, classifier->parameters());
     load_checkpoint(path, stream, *average, engine::Content::weights);
     classifier->parameters().swap_values(stream, *average);

@@ -11,12 +11,12 @@ namespace {
 
 using kernels::DType;
 
-Classifier& initialized(Classifier& classifier, kernels::Stream& stream, const FinetuningOptions& options,
-                        std::uint32_t seed) {
+/// What became of the tensors of the file that it begins with, if it does.
+LoadReport initialize(Classifier& classifier, kernels::Stream& stream, const FinetuningOptions& options,
+                       std::uint32_t seed) {
   classifier.initialize(stream, seed, options.init, engine::Purpose::training);
-  if (!options.from.empty()) load_encoder(options.from, stream, classifier);
   set_layer_decay(classifier.parameters(), options.layer_decay, options.classifier.encoder.depth);
-  return classifier;
+  return options.from.empty() ? LoadReport{} : load_encoder(options.from, stream, classifier);
 }
 
 /// One value for each channel, in the type of statistics.
@@ -96,8 +96,8 @@ Finetuning::Finetuning(kernels::Stream& stream, const FinetuningOptions& options
       every_(stream, micro_, options.classifier.encoder.patches()),
       ones_(per_channel(stream, training, options.classifier.encoder.channels, 1)),
       zeros_(per_channel(stream, training, options.classifier.encoder.channels, 0)),
-      training_((initialized(classifier_, stream, options, training.recipe.seed), stream), classifier_.parameters(),
-                options.classifier.encoder, training,
+      loaded_(initialize(classifier_, stream, options, training.recipe.seed)),
+      training_(stream, classifier_.parameters(), options.classifier.encoder, training,
                 {.forward = [this](Context& c, const MicroBatch& m, const engine::LossSlot& l) { forward(c, m, l); },
                  .columns = column_shapes(options),
                  .values =

@@ -48,6 +48,8 @@ class Finetuning {
 
   Training& training() { return training_; }
   Classifier& classifier() { return classifier_; }
+  /// What became of the tensors of the file that it begins with ; empty where there is none.
+  const LoadReport& loaded() const { return loaded_; }
 
   /// With the average of the weights, where there is one.
   Scores evaluate(const Dataset& data, const std::function<void(std::int64_t)>& progress = {});
@@ -73,6 +75,7 @@ class Finetuning {
   std::int64_t micro_;
   EveryPatch every_;
   engine::Buffer class_weight_, ones_, zeros_;
+  LoadReport loaded_;
   Training training_;
   Evaluator evaluator_;
 };

@@ -71,14 +71,17 @@ Masking Model::random_masking(Context& c, const View& draws, std::uint32_t seed)
   return mask_ranks(c, draws, config_.patches(), seed);
 }
 
-Tensor Model::forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const {
+Tensor Model::forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep,
+                              const Watch& watch) const {
   const engine::RangeScope range(c.profile, "encoder");
   Tensor x = encoder_.embed(c, images, masking, keep);
+  if (watch) watch(x);
   Parameter bias{};  // the last one that was added to x
   for (std::size_t i = 0; i < encoder_.blocks.size(); ++i) {
     const engine::RangeScope scope(c.profile, "blocks." + std::to_string(i));
     const engine::Block& block = encoder_.blocks[i];
     x = block(c, x, bias);
+    if (watch) watch(x);
     bias = block.last_bias();
   }
   return norm_(c, x, bias);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "engine/step.h"
@@ -30,8 +31,12 @@ class Model {
   /// draws (B, 2): sample index and epoch -> rank, ids (B, L).
   Masking random_masking(Context& c, const View& draws, std::uint32_t seed) const;
 
+  /// Sees the tokens that go into the first block, and those that come out of each.
+  using Watch = std::function<void(const Tensor&)>;
+
   /// The first `keep` patches of the shuffled order -> (B, 1 + keep, dim), after the final norm.
-  Tensor forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep) const;
+  Tensor forward_encoder(Context& c, const Images& images, const Masking& masking, std::int64_t keep,
+                         const Watch& watch = {}) const;
 
   /// (B, 1 + keep, dim) -> predictions (B, 1 + L, P P C); row 0 belongs to the class token.
   Tensor forward_decoder(Context& c, const Tensor& latent, const Masking& masking) const;

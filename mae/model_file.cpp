@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "mae/classifier.h"
 #include "mae/config_text.h"
+#include "mae/load_weights.h"
 
 namespace mae {
 namespace {
@@ -25,15 +26,24 @@ Config config_of(const engine::Checkpoint& checkpoint, const std::string& path) 
   return config_from_text(text, path);
 }
 
+engine::Checkpoint model_metadata(const std::string& path) {
+  const Weights weights(path);
+  require_known(config_of(weights.checkpoint(), path), path);
+  return weights.checkpoint();
+}
+
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
-  const engine::Checkpoint checkpoint = engine::read_checkpoint(path);
-  if (is_classifier(checkpoint))
-    throw kernels::Error("this is a classifier, and a pretrained model is wanted", path,
-                         "the checkpoint of `mae pretrain`; a classifier is for `mae eval`, `embed`, `knn` and `probe`");
-  auto model = std::make_unique<Model>(config_of(checkpoint, path), compute);
-  engine::check_checkpoint(path, model->parameters(), engine::Content::weights);
+  const Weights weights(path);
+  if (is_classifier(weights.checkpoint()))
+    throw kernels::Error(
+        "this is a classifier, and a pretrained model is wanted", path,
+        "the checkpoint of `mae pretrain`; a classifier is for `mae eval`, `embed`, `knn` and `probe`");
+  const Config config = config_of(weights.checkpoint(), path);
+  require_known(config, path);
+  auto model = std::make_unique<Model>(config, compute);
+  const LoadPlan plan(weights, model->parameters(), config);
   model->parameters().reserve(stream, engine::Purpose::inference);
-  load_checkpoint(path, stream, model->parameters(), engine::Content::weights);
+  plan.load(stream, model->parameters());
   return model;
 }
 

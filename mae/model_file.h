@@ -13,7 +13,12 @@ engine::Text config_metadata(const Config& config);
 /// Throws kernels::Error naming the file and the key that is missing or wrong.
 Config config_of(const engine::Checkpoint& checkpoint, const std::string& path);
 
-/// A model for inference with the weights of a checkpoint. Throws kernels::Error naming the file.
+/// Step and metadata of a checkpoint, or what takes their place of anybody's weights (mae/weights.h). Throws
+/// kernels::Error naming the file, also where a size of the model cannot be known from it.
+engine::Checkpoint model_metadata(const std::string& path);
+
+/// A model for inference with the weights of a checkpoint, or of any file that mae/weights.h reads and that has encoder
+/// and decoder. Throws kernels::Error naming the file.
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute);
 
 }  // namespace mae

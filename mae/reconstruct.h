@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "mae/image.h"
-#include "mae/loader.h"
-#include "mae/model.h"
+#include "mae/model_outputs.h"
 
 namespace mae {
 
@@ -18,11 +17,9 @@ struct Reconstruction {
   std::vector<float> original, masked, predicted, pasted;  // masked patches are mid-grey in `masked`
 };
 
-/// Runs the model on a batch of any size with masks drawn from (seed, sample, epoch) of its draws, keeping `keep`
-/// patches (0: as the config says). A model trained on normalised pixels predicts each patch in units of its own mean
-/// and deviation, which are taken from the original: that is undone here, else the picture would look like noise.
-Reconstruction reconstruct(kernels::Stream& stream, const Model& model, const Batch& batch, kernels::DType pixels,
-                           std::uint32_t seed, std::int64_t keep = 0);
+/// As pictures. A model trained on normalised pixels predicts each patch in units of its own mean and deviation, which
+/// are taken from the original: that is undone here, else the picture would look like noise.
+Reconstruction reconstruction(const Config& config, const ModelOutputs& outputs);
 
 /// One picture of `values` as u8 for showing: `bands` are one channel (grey) or three (colour), from 0, that are there.
 Image picture(const Reconstruction& r, const std::vector<float>& values, std::int64_t index,
