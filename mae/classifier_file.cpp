@@ -67,8 +67,8 @@ void load_encoder(const std::string& path, kernels::Stream& stream, Classifier& 
   const engine::SafetensorsFile file(path);
   const engine::TensorEntry* first = file.find("cls_token");
   const kernels::DType wanted = classifier.parameters().master_dtype();
-  if (first && first->dtype != wanted)
-    throw kernels::Error("its weights are " + std::string(name_of(first->dtype)) + ", and training would be in " +
+  if (first && first->type != engine::stored_as(wanted))
+    throw kernels::Error("its weights are " + std::string(name_of(first->type)) + ", and training would be in " +
                              std::string(name_of(wanted)),
                          path, "the --dtype that it was trained with (bf16 and f32 go together)");
   const Config& ours = classifier.config().encoder;
