@@ -98,7 +98,7 @@ void print_text(const std::string& path, const engine::SafetensorsHeader& header
     const Part part = part_of(tensor);
     if (part != last) rows.push_back({parts[part], "dtype", "shape", "bytes"});
     last = part;
-    rows.push_back({"  " + tensor.name, name_of(tensor.dtype), shape_text(tensor),
+    rows.push_back({"  " + tensor.name, name_of(tensor.type), shape_text(tensor),
                     thousands(static_cast<std::int64_t>(tensor.end - tensor.begin))});
   }
   fmt::print("\n{}", aligned(rows, "lllr"));
@@ -112,7 +112,7 @@ void print_json(const engine::SafetensorsHeader& header, std::optional<bool> che
   for (const TensorEntry& tensor : in_order(header.tensors)) {
     tensors.add({}, Json::object({{"name", tensor.name},
                                   {"part", parts[part_of(tensor)]},
-                                  {"dtype", name_of(tensor.dtype)},
+                                  {"dtype", name_of(tensor.type)},
                                   {"shape", tensor.shape},
                                   {"bytes", tensor.end - tensor.begin}}));
   }

@@ -22,13 +22,12 @@ constexpr std::size_t max_rank = 8;
 constexpr const char* metadata_key = "__metadata__";
 constexpr const char* advice_damaged = "the file is damaged or was not written by a safetensors writer: copy it again";
 
-constexpr const char* file_names[] = {"F64", "F32", "BF16", "I32",
-                                      "U32", "U16", "U8"};  // in the order of kernels::DType
-constexpr const char* other_dtypes[] = {"BOOL",        "I8",          "I16",     "I64",     "U64",
-                                        "F16",         "C64",         "F8_E5M2", "F8_E4M3", "F8_E8M0",
-                                        "F8_E5M2FNUZ", "F8_E4M3FNUZ", "F4",      "F6_E2M3", "F6_E3M2"};
+constexpr const char* file_names[] = {"F64", "F32", "BF16", "I32", "U32", "U16", "U8",
+                                      "F16", "I64", "U64",  "I16", "I8",  "BOOL"};  // in the order of StoredType
+constexpr const char* other_dtypes[] = {"C64",         "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E5M2FNUZ",
+                                        "F8_E4M3FNUZ", "F4",      "F6_E2M3", "F6_E3M2"};
 
-const char* file_name_of(kernels::DType t) { return file_names[static_cast<int>(t)]; }
+const char* file_name_of(StoredType t) { return file_names[static_cast<int>(t)]; }
 
 /// One tensor's (or the whole header's) place in error messages.
 struct Place {
@@ -39,11 +38,11 @@ struct Place {
   }
 };
 
-kernels::DType dtype_of_entry(const Json& entry, const Place& place) {
+StoredType type_of_entry(const Json& entry, const Place& place) {
   const Json* field = entry.find("dtype");
   if (field == nullptr || field->kind != Json::Kind::string) place.refuse("has no string 'dtype'");
   const auto* known = std::find(std::begin(file_names), std::end(file_names), field->text);
-  if (known != std::end(file_names)) return static_cast<kernels::DType>(known - std::begin(file_names));
+  if (known != std::end(file_names)) return static_cast<StoredType>(known - std::begin(file_names));
   if (std::find(std::begin(other_dtypes), std::end(other_dtypes), field->text) != std::end(other_dtypes))
     place.refuse(fmt::format("has dtype {}, which is not supported here", field->text),
                  fmt::format("convert it to one of {}", fmt::join(file_names, ", ")));
@@ -62,20 +61,20 @@ std::vector<std::int64_t> integers(const Json& entry, const char* key, const Pla
   return values;
 }
 
-std::uint64_t bytes_of(kernels::DType dtype, const std::vector<std::int64_t>& shape, const Place& place) {
+std::uint64_t bytes_of(StoredType type, const std::vector<std::int64_t>& shape, const Place& place) {
   if (shape.size() > max_rank)
     place.refuse(fmt::format("has {} dimensions, at most {} are supported", shape.size(), max_rank), {});
-  std::uint64_t bytes = kernels::size_of(dtype);
+  auto bytes = static_cast<std::int64_t>(size_of(type));
   for (const std::int64_t size : shape)
-    if (size < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes))
+    if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes))
       place.refuse(fmt::format("shape ({}) has a negative size or overflows 64 bits", fmt::join(shape, ", ")));
-  return bytes;
+  return static_cast<std::uint64_t>(bytes);
 }
 
 TensorEntry parse_entry(const Json& json, const std::string& file) {
   const Place place{file, json.key};
   if (json.kind != Json::Kind::object) place.refuse("is described by something else than a JSON object");
-  TensorEntry entry{.name = json.key, .dtype = dtype_of_entry(json, place), .shape = integers(json, "shape", place)};
+  TensorEntry entry{.name = json.key, .type = type_of_entry(json, place), .shape = integers(json, "shape", place)};
   const std::vector<std::int64_t> offsets = integers(json, "data_offsets", place);
   if (offsets.size() != 2) place.refuse(fmt::format("has {} data_offsets instead of 2", offsets.size()));
   if (json.items.size() != 3) place.refuse("has a field that is none of dtype, shape, data_offsets");
@@ -84,9 +83,9 @@ TensorEntry parse_entry(const Json& json, const std::string& file) {
   entry.end = static_cast<std::uint64_t>(offsets[1]);
   if (entry.end < entry.begin)
     place.refuse(fmt::format("ends at byte {}, before its begin {}", entry.end, entry.begin));
-  const std::uint64_t bytes = bytes_of(entry.dtype, entry.shape, place);
+  const std::uint64_t bytes = bytes_of(entry.type, entry.shape, place);
   if (entry.end - entry.begin != bytes)
-    place.refuse(fmt::format("{} ({}) needs {} bytes, its data_offsets span {}", file_name_of(entry.dtype),
+    place.refuse(fmt::format("{} ({}) needs {} bytes, its data_offsets span {}", file_name_of(entry.type),
                              fmt::join(entry.shape, ", "), bytes, entry.end - entry.begin));
   return entry;
 }
@@ -144,7 +143,7 @@ std::string header_text(const Metadata& metadata, const std::vector<TensorEntry>
     json.add(metadata_key, strings);
   }
   for (const TensorEntry& e : entries)
-    json.add(e.name, Json::object({{"dtype", file_name_of(e.dtype)},
+    json.add(e.name, Json::object({{"dtype", file_name_of(e.type)},
                                    {"shape", e.shape},
                                    {"data_offsets", Json::array({e.begin, e.end})}}));
   std::string text = to_text(json);
@@ -189,9 +188,9 @@ const TensorEntry& SafetensorsFile::at(std::string_view name, kernels::DType dty
   const Place place{path(), std::string(name)};
   const TensorEntry* entry = find(name);
   if (entry == nullptr) place.refuse("is not in the file", "list what it holds with `mae inspect`");
-  if (entry->dtype != dtype || entry->shape != shape)
-    place.refuse(fmt::format("is {} ({}), wanted {} ({})", file_name_of(entry->dtype), fmt::join(entry->shape, ", "),
-                             file_name_of(dtype), fmt::join(shape, ", ")),
+  if (entry->type != stored_as(dtype) || entry->shape != shape)
+    place.refuse(fmt::format("is {} ({}), wanted {} ({})", file_name_of(entry->type), fmt::join(entry->shape, ", "),
+                             file_name_of(stored_as(dtype)), fmt::join(shape, ", ")),
                  "the file belongs to another model or configuration");
   return *entry;
 }
@@ -206,7 +205,7 @@ void write_safetensors(const std::string& path, const Metadata& metadata, const 
   std::vector<const TensorToWrite*> order;
   for (const TensorToWrite& t : tensors) order.push_back(&t);
   std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    const std::size_t size_a = kernels::size_of(a->dtype), size_b = kernels::size_of(b->dtype);
+    const std::size_t size_a = engine::size_of(a->type), size_b = engine::size_of(b->type);
     return size_a != size_b ? size_a > size_b : a->name < b->name;
   });
 
@@ -215,10 +214,10 @@ void write_safetensors(const std::string& path, const Metadata& metadata, const 
   std::uint64_t end = 0;
   for (const TensorToWrite* t : order) {
     const Place place{path, t->name};
-    const std::uint64_t bytes = bytes_of(t->dtype, t->shape, place);
+    const std::uint64_t bytes = bytes_of(t->type, t->shape, place);
     if (bytes > 0 && t->data == nullptr) place.refuse("has no data to write", {});
     if (t->name == metadata_key) place.refuse("has a name that safetensors keeps for itself", {});
-    entries.push_back({.name = t->name, .dtype = t->dtype, .shape = t->shape, .begin = end, .end = end + bytes});
+    entries.push_back({.name = t->name, .type = t->type, .shape = t->shape, .begin = end, .end = end + bytes});
     data.emplace_back(static_cast<const std::byte*>(t->data), bytes);
     end += bytes;
   }

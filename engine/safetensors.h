@@ -12,18 +12,17 @@
 #include <vector>
 
 #include "engine/files.h"
+#include "engine/tensor_file.h"
 #include "kernels/core/dtype.h"
 
 namespace engine {
 
 struct TensorEntry {
   std::string name;
-  kernels::DType dtype;
+  StoredType type;
   std::vector<std::int64_t> shape;  // at most 8 sizes; none: one value
   std::uint64_t begin, end;         // bytes, from the header's data_offset
 };
-
-using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 struct SafetensorsHeader {
   Metadata metadata;
@@ -31,7 +30,7 @@ struct SafetensorsHeader {
   std::uint64_t data_offset = 0;     // bytes from the start of the file
 };
 
-/// Throws kernels::Error for a file that breaks a rule, or holds a dtype that kernels::DType has not (such as F16).
+/// Throws kernels::Error for a file that breaks a rule, or holds a dtype that StoredType has not (such as F8_E4M3).
 SafetensorsHeader read_header(const InputFile& file);
 SafetensorsHeader read_header(const std::string& path);
 
@@ -56,13 +55,6 @@ class SafetensorsFile {
  private:
   InputFile file_;
   SafetensorsHeader header_;
-};
-
-struct TensorToWrite {
-  std::string name;
-  kernels::DType dtype;
-  std::vector<std::int64_t> shape;
-  const void* data;  // host memory, contiguous; null only where there are no elements
 };
 
 enum class Checksum { none, crc32 };  // crc32: engine/checksum.h

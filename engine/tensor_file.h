@@ -41,12 +41,28 @@ class TensorFile {
   const StoredTensor* find(std::string_view name) const;
   /// What the file says beside its tensors: safetensors' __metadata__; of a .pth its scalars and texts.
   const Metadata& metadata() const { return metadata_; }
-  /// The elements of one of tensors(), row-major and without gaps: bytes() of them.
+  /// The elements of one of tensors(), row-major and without gaps: bytes() bytes. Threads may read at once.
   virtual void read(const StoredTensor& tensor, void* destination) const = 0;
 
  protected:
+  /// Of one of tensors(), or a copy of it.
+  std::size_t place_of(const StoredTensor& tensor) const;
+
   std::vector<StoredTensor> tensors_;
   Metadata metadata_;
+};
+
+/// What the writers of either format take.
+struct TensorToWrite {
+  TensorToWrite(std::string n, StoredType t, std::vector<std::int64_t> s, const void* d)
+      : name(std::move(n)), type(t), shape(std::move(s)), data(d) {}
+  TensorToWrite(std::string n, kernels::DType t, std::vector<std::int64_t> s, const void* d)
+      : TensorToWrite(std::move(n), stored_as(t), std::move(s), d) {}
+
+  std::string name;
+  StoredType type;
+  std::vector<std::int64_t> shape;
+  const void* data;  // host memory, contiguous; null only where there are no elements
 };
 
 /// Opens a file by what it holds, not by its name.

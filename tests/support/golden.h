@@ -31,7 +31,7 @@ class Golden {
     INFO("golden tensor " << name);
     REQUIRE(entry);
     const auto count = static_cast<std::size_t>(shape(name).count());
-    if (entry->dtype == DType::f64) {
+    if (entry->type == engine::StoredType::f64) {
       std::vector<double> v(count);
       file_.read(*entry, v.data());
       return v;

@@ -110,8 +110,8 @@ inline std::vector<double> saved_values(const std::string& path, const std::stri
   REQUIRE(entry);
   std::vector<std::byte> raw(entry->end - entry->begin);
   file.read(*entry, raw.data());
-  const auto n = static_cast<std::int64_t>(raw.size() / kernels::size_of(entry->dtype));
-  return Session::values(kernels::view_of(raw.data(), entry->dtype, {n}));
+  const auto n = static_cast<std::int64_t>(raw.size() / engine::size_of(entry->type));
+  return Session::values(kernels::view_of(raw.data(), engine::dtype_of(entry->type).value(), {n}));
 }
 
 }  // namespace test
