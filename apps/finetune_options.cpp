@@ -24,7 +24,7 @@ void add_start_options(OptionTable& t, FinetuneCommand& o) {
   t.add("checkpoint", o.checkpoint, "a pretrained model: its sizes, and its encoder to begin with").shown_as("FILE");
   t.on_key("checkpoint", [&o] {
     if (std::filesystem::exists(o.checkpoint))  // else said later: a run that goes on does not need it any more
-      o.job.tuning.classifier.encoder = mae::config_of(engine::read_checkpoint(o.checkpoint), o.checkpoint);
+      o.job.tuning.classifier.encoder = mae::config_of(mae::Weights(o.checkpoint).checkpoint(), o.checkpoint);
   });
   t.add("from_scratch", o.from_scratch, "begin with initial values; of --checkpoint, the sizes alone are taken");
   t.add("blocks", o.blocks,

@@ -8,6 +8,7 @@
 
 #include "apps/cli.h"
 #include "apps/evaluation.h"
+#include "apps/initial_weights.h"
 #include "apps/learning_picture.h"
 #include "apps/model_options.h"
 #include "engine/files.h"
@@ -140,6 +141,7 @@ RunEnd run_finetuning(kernels::Stream& stream, const FinetuningRun& o, const mae
                 finetuning.save(path, run, engine::Content::training_state);
               },
           .load = [&](const std::string& path) { finetuning.load(path); }};
+  tell(finetuning.loaded(), job.at_start, "encoder");
   if (validation.size > 0)
     job.evaluate = [&](const Position& at, Json& line) { return evaluations.evaluate(at, line); };
   const bool single = o.tuning.classifier.task == mae::Task::single;

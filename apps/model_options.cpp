@@ -1,5 +1,6 @@
 #include "apps/model_options.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "mae/config_text.h"
@@ -50,19 +51,69 @@ void add_image_size_option(OptionTable& options, mae::Config& config) {
   options.add("image_size", "pixels: one number, or height,width", get, set).shown_as("N[,N]");
 }
 
-void add_model_options(OptionTable& options, mae::Config& config) {
-  options.group("Model");
+namespace {
+
+/// The rule for initial values, or a file of weights.
+void add_init_option(OptionTable& options, mae::Config& config, const mae::ConfigField& field, std::string& file) {
+  const mae::NamedChoice rule = std::get<mae::NamedChoice>(field.member);
+  const auto get = [&config, &file, rule] {
+    return Value(file.empty() ? rule.names[static_cast<std::size_t>(rule.get(config))] : file);
+  };
+  const auto set = [&config, &file, rule](const Value& value) {
+    const auto& text = std::get<std::string>(value);
+    const auto named = std::find(rule.names.begin(), rule.names.end(), text);
+    file = named == rule.names.end() ? text : "";
+    if (named != rule.names.end()) rule.set(config, static_cast<int>(named - rule.names.begin()));
+    return std::string();
+  };
+  options
+      .add(
+          field.key,
+          "initial values: xavier; pytorch, the defaults of its layers; or those of a file of weights, whose sizes are "
+          "then the model's (docs/weights.md)",
+          get, set)
+      .shown_as("xavier|pytorch|FILE");
+}
+
+/// `wanted`: of which fields alone; none: all.
+void add_fields(OptionTable& options, mae::Config& config, const std::vector<std::string>& wanted,
+                std::string* init_file = nullptr) {
   for (const mae::ConfigField& field : mae::config_fields()) {
     const std::string key = field.key;
+    if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), key) == wanted.end()) continue;
     if (key == "preset") {
       options.add("model", config.preset, field.help).one_of(mae::preset_names()).shown_as("NAME");
       options.on_key("model", [&config] { config = mae::preset(config.preset); });
     } else if (key == "image_height") {
       add_image_size_option(options, config);
+    } else if (key == "init" && init_file) {
+      add_init_option(options, config, field, *init_file);
     } else if (key != "image_width") {
       std::visit(AddField{options, config, field}, field.member);
     }
   }
+}
+
+}  // namespace
+
+void add_model_options(OptionTable& options, mae::Config& config, std::string* init_file) {
+  options.group("Model");
+  add_fields(options, config, {}, init_file);
+}
+
+void add_stated_options(OptionTable& options, mae::Config& config) {
+  options.group("Model, where the file does not say it, or it is to be another one");
+  add_fields(
+      options, config,
+      {"image_height", "heads", "decoder_heads", "mask_ratio", "norm_pix", "mean", "std", "value_range", "ln_eps"});
+}
+
+void add_interpolation_option(OptionTable& options, std::string& interpolation) {
+  options
+      .add("interpolation", interpolation,
+           "with another --image-size, how positions come about; transformers: as its ViTMAE does it, whose decoder "
+           "interpolates along the row of all patches")
+      .one_of({"grid", "transformers"});
 }
 
 kernels::DType compute_type(const std::string& name) {

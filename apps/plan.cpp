@@ -143,7 +143,7 @@ int plan(int argc, char** argv) {
   StepPlanOptions o;
   DeviceOptions device_options;
   PlannedRun run;
-  std::string dtype = "f32";
+  std::string dtype = "f32", init_file;  // the sizes of a run that begins with a file stand in its config, too
   std::int64_t micro_batch = 0;
   bool ops = false, json = false;
   OptionTable options("plan",
@@ -158,7 +158,7 @@ int plan(int argc, char** argv) {
   options.group("Output");
   options.add("ops", ops, "the recorded step, op by op");
   options.add("json", json, "one line of JSON instead of tables");
-  add_model_options(options, o.config);
+  add_model_options(options, o.config, &init_file);
   add_execution_options(options, o.execution);
   add_device_options(options, device_options);
   options.pass_over(pretrain_keys());

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <set>
 
 #include "apps/cli.h"
@@ -13,6 +14,8 @@
 #include "apps/show_channels.h"
 #include "apps/step_plan.h"
 #include "apps/stop_request.h"
+#include "engine/checkpoint_folder.h"
+#include "mae/model_file.h"
 
 namespace apps {
 namespace {
@@ -21,12 +24,21 @@ struct PretrainCommand {
   PretrainingOptions job;
   RunCommand command;
   DataOptions data;
+  std::string init_channels = "mean";
   std::vector<int> show_channels;
 };
 
 void add_options(OptionTable& t, PretrainCommand& o) {
   mae::Recipe& r = o.job.recipe;
-  add_model_options(t, o.job.config);
+  add_model_options(t, o.job.config, &o.job.init);
+  t.on_key("init", [&o] {
+    if (std::filesystem::exists(o.job.init))  // else said later: a run that goes on does not need it any more
+      o.job.config = mae::config_of(mae::Weights(o.job.init).checkpoint(), o.job.init);
+  });
+  t.add("init_channels", o.init_channels,
+        "patch projection of --init FILE for another number of channels: each the mean of the old ones, the old ones "
+        "repeated, or initial values")
+      .one_of({"mean", "repeat", "random"});
   add_data_options(t, o.data);
   add_augment_options(t, o.job.augment, o.job.crop);
   add_loading_options(t, o.command.loading);
@@ -52,6 +64,19 @@ StepPlanOptions plan_options(const PretrainingOptions& o, kernels::DType pixels)
           .micro_batch = o.recipe.micro(),
           .compute = o.compute,
           .pixels = pixels};
+}
+
+/// A file that is gone is not missed by a run that has checkpoints of its own.
+void settle_init(PretrainCommand& o) {
+  using mae::ChannelRule;
+  o.job.init_channels = o.init_channels == "mean"     ? ChannelRule::mean
+                        : o.init_channels == "repeat" ? ChannelRule::repeat
+                                                      : ChannelRule::random;
+  if (o.job.init.empty() || std::filesystem::exists(o.job.init)) return;
+  const std::string folder = o.command.run.folder + "/checkpoints";
+  const auto own = o.command.resume == "auto" ? engine::newest_whole_checkpoint(folder) : std::nullopt;
+  if (!own) mae::Weights missing(o.job.init);  // throws, naming it
+  o.job.config = mae::config_of(own->checkpoint, own->path);
 }
 
 /// Which row each kernel of a step runs, "matmul=openblas".
@@ -87,6 +112,7 @@ int pretrain(int argc, char** argv) {
   add_options(table, o);
   if (!table.parse(argc, argv)) return done;
   settle(o.command, o.job);
+  settle_init(o);
   const StopRequest stop(start + o.command.max_seconds);
   mae::validate(o.job.config);
   mae::validate(o.job.recipe);
@@ -103,7 +129,10 @@ int pretrain(int argc, char** argv) {
   require_memory(stream, step, plan, memory_for_training(device));
   const engine::Descriptor held = engine::hold_folder(o.job.run.folder);
   const auto from = check_run_folder(o.job, training.fingerprint);
-  if (!from) warn_of_pixels(o.job, training);
+  if (!from) {
+    check_init(o.job);
+    warn_of_pixels(o.job, training);
+  }
   if (const std::string signal = stop.signal(); !signal.empty()) {
     fmt::print("{}: before a step was made; --resume auto {}\n", signal, from ? "goes on" : "starts");
     return interrupted;

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "apps/cli.h"
+#include "apps/initial_weights.h"
 #include "apps/learning_picture.h"
 #include "apps/model_options.h"
 #include "mae/model_file.h"
@@ -30,12 +31,37 @@ mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::
   return batch;
 }
 
+mae::LoadPlan init_plan(const PretrainingOptions& o, const mae::Weights& weights, const mae::Model& model) {
+  mae::require_known(o.config, o.init);
+  const auto optional = [&](const std::string& key) {
+    return mae::is_decoder_key(key) ? !weights.has_decoder()
+                                    : key.starts_with("norm.") && weights.find("fc_norm.weight");
+  };
+  return {weights,
+          model.parameters(),
+          o.config,
+          {.channels = o.init_channels, .other_channels = true, .optional = optional}};
+}
+
+/// Nothing where a run begins with initial values.
+mae::LoadReport load_init(kernels::Stream& stream, const PretrainingOptions& o, mae::Model& model) {
+  if (o.init.empty()) return {};
+  const mae::Weights weights(o.init);
+  const mae::LoadPlan plan = init_plan(o, weights, model);
+  plan.load(stream, model.parameters());
+  return plan.report();
+}
+
 std::string description(const mae::Config& c) {
   return fmt::format("image {} x {} x {}, patch {}, encoder {} x {}, decoder {} x {}", c.image_height, c.image_width,
                      c.channels, c.patch, c.dim, c.depth, c.decoder_dim, c.decoder_depth);
 }
 
 }  // namespace
+
+void check_init(const PretrainingOptions& o) {
+  if (!o.init.empty()) init_plan(o, mae::Weights(o.init), mae::Model(o.config, o.compute));
+}
 
 RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, const mae::Dataset& training,
                        const mae::Dataset& validation, const std::optional<engine::FoundCheckpoint>& from,
@@ -59,6 +85,7 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
           .fingerprint = training.fingerprint,
           .save = [&](const std::string& path, const engine::Text& run) { pretraining.save(path, run); },
           .load = [&](const std::string& path) { pretraining.load(path); }};
+  if (!from) tell(load_init(stream, o, pretraining.model()), job.at_start, "init");
   if (validation.size > 0) {
     job.evaluate = [&](const Position&, engine::Json& line) {
       const double loss = pretraining.evaluate(validated);

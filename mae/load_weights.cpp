@@ -28,6 +28,10 @@ std::int64_t class_rows(const Config& c, const std::string& key) {
 
 }  // namespace
 
+Interpolation interpolation_named(const std::string& name) {
+  return name == "transformers" ? Interpolation::transformers : Interpolation::grid;
+}
+
 LoadPlan::LoadPlan(const Weights& weights, const engine::Parameters& parameters, const Config& config,
                    const LoadOptions& options)
     : weights_(weights), from_(config_of(weights.checkpoint(), weights.path())), to_(config), options_(options) {
@@ -121,14 +125,30 @@ void LoadPlan::load(kernels::Stream& stream, engine::Parameters& parameters) con
   parameters.refresh_compute(stream);
 }
 
+namespace {
+
+/// "\n  ignored: a, b and 7 more"; nothing where no tensor has that fate.
+std::string line_of(const LoadReport& report, Fate fate, const char* name) {
+  constexpr std::int64_t shown = 6;
+  std::string text;
+  std::int64_t n = 0;
+  for (const TensorFate& f : report.fates) {
+    if (f.fate != fate || ++n > shown) continue;
+    text += (n == 1 ? fmt::format("\n  {}: ", name) : ", ") + f.name;
+  }
+  return n > shown ? text + fmt::format(" and {} more", n - shown) : text;
+}
+
+}  // namespace
+
 std::string text_of(const LoadReport& report) {
   if (report.fates.empty()) return {};
   std::string text = fmt::format("{}: {}\n{} tensors loaded, {} adapted, {} with initial values, {} ignored",
                                  report.file, report.description, report.count(Fate::loaded),
                                  report.count(Fate::adapted), report.count(Fate::initial), report.count(Fate::ignored));
-  constexpr const char* names[] = {"loaded", "adapted", "initial values", "ignored"};
   for (const TensorFate& f : report.fates)
-    if (f.fate != Fate::loaded) text += fmt::format("\n  {}: {}, {}", f.name, names[static_cast<int>(f.fate)], f.note);
+    if (f.fate == Fate::adapted) text += fmt::format("\n  {}: {}", f.name, f.note);
+  text += line_of(report, Fate::initial, "with initial values") + line_of(report, Fate::ignored, "ignored");
   for (const std::string& note : report.notes) text += "\n  note: " + note;
   return text;
 }

@@ -24,6 +24,7 @@ struct TensorFate {
 /// How positions of another image size come about. transformers: as its ViTMAE does it with interpolate_pos_encoding,
 /// whose decoder interpolates along the sequence of patches, as if they stood in one row.
 enum class Interpolation { grid, transformers };
+Interpolation interpolation_named(const std::string& name);  // "grid", "transformers"
 
 struct LoadOptions {
   Interpolation interpolation = Interpolation::grid;
@@ -44,7 +45,8 @@ struct LoadReport {
   std::int64_t count(Fate fate) const;
 };
 
-/// A line on the file, one on the counts, then one for each tensor that was not just loaded; "", of an empty report.
+/// For people: a line on the file, one on the counts, one for each tensor that was adapted, and some names of those
+/// that were not loaded; "" of an empty report.
 std::string text_of(const LoadReport& report);
 
 class LoadPlan {

@@ -3,7 +3,6 @@
 #include "kernels/core/check.h"
 #include "mae/classifier.h"
 #include "mae/config_text.h"
-#include "mae/load_weights.h"
 
 namespace mae {
 namespace {
@@ -32,19 +31,23 @@ engine::Checkpoint model_metadata(const std::string& path) {
   return weights.checkpoint();
 }
 
-std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
-  const Weights weights(path);
+std::unique_ptr<Model> load_model(kernels::Stream& stream, const Weights& weights, const Config& config,
+                                  kernels::DType compute, Interpolation interpolation) {
   if (is_classifier(weights.checkpoint()))
     throw kernels::Error(
-        "this is a classifier, and a pretrained model is wanted", path,
+        "this is a classifier, and a pretrained model is wanted", weights.path(),
         "the checkpoint of `mae pretrain`; a classifier is for `mae eval`, `embed`, `knn` and `probe`");
-  const Config config = config_of(weights.checkpoint(), path);
-  require_known(config, path);
+  require_known(config, weights.path());
   auto model = std::make_unique<Model>(config, compute);
-  const LoadPlan plan(weights, model->parameters(), config);
+  const LoadPlan plan(weights, model->parameters(), config, {.interpolation = interpolation});
   model->parameters().reserve(stream, engine::Purpose::inference);
   plan.load(stream, model->parameters());
   return model;
+}
+
+std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute) {
+  const Weights weights(path);
+  return load_model(stream, weights, config_of(weights.checkpoint(), path), compute);
 }
 
 }  // namespace mae

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/checkpoint.h"
+#include "mae/load_weights.h"
 #include "mae/model.h"
 
 namespace mae {
@@ -20,5 +21,8 @@ engine::Checkpoint model_metadata(const std::string& path);
 /// A model for inference with the weights of a checkpoint, or of any file that mae/weights.h reads and that has encoder
 /// and decoder. Throws kernels::Error naming the file.
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute);
+/// The same with a config that differs from the file's in what its tensors do not fix, or in the image size.
+std::unique_ptr<Model> load_model(kernels::Stream& stream, const Weights& weights, const Config& config,
+                                  kernels::DType compute, Interpolation interpolation = Interpolation::grid);
 
 }  // namespace mae
