@@ -17,21 +17,21 @@ namespace engine {
 struct ZipRecord {
   std::string name;
   std::uint64_t bytes;
+  bool stored;  // as it is, within the file
 };
 
 /// A ZIP file open for reading. Threads may share one: a read waits for the one before it.
 class ZipFile {
  public:
-  /// Throws kernels::Error for what is no ZIP file, or has a record that is compressed, encrypted, there twice, or
-  /// longer than the file; and where this build has no libzip.
+  /// Throws kernels::Error for what is no ZIP file, or has a record twice; and where this build has no libzip.
   explicit ZipFile(const std::string& path);
   ~ZipFile();
 
   const std::string& path() const { return path_; }
   const std::vector<ZipRecord>& records() const { return records_; }
-  /// Null where there is none.
+  /// Null where there is none. Throws for one that is compressed, encrypted, or longer than the file.
   const ZipRecord* find(std::string_view name) const;
-  /// A part of one of records(). The first read of a record goes through all of it, for its checksum.
+  /// A part of what find() found. The first read of a record goes through all of it, for its checksum.
   void read(const ZipRecord& record, std::uint64_t offset, void* destination, std::uint64_t bytes) const;
 
  private:

@@ -1,24 +1,16 @@
 // ZipFile, by libzip.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/files.h"
 #include "engine/zip.h"
 #include "kernels/core/check.h"
 
-#ifdef MAE_WITH_LIBZIP
-#include <zip.h>
-
-#include <algorithm>
-#include <mutex>
-#include <numeric>
-
 namespace engine {
 namespace {
 
-constexpr zip_int64_t max_records = 1'000'000;
-constexpr std::uint64_t piece_bytes = std::uint64_t{1} << 18;
 constexpr const char* copy_it_again = "the file is damaged or was cut: copy it again";
-constexpr const char* save_it_again = "load it in PyTorch and torch.save it again";
 
 std::string short_name(std::string_view name) { return fmt::format("record '{}'", name.substr(0, 80)); }
 
@@ -26,6 +18,32 @@ std::string short_name(std::string_view name) { return fmt::format("record '{}'"
                                 const std::string& advice = copy_it_again) {
   throw kernels::Error(what, fmt::format("{}: {}", path, short_name(name)), advice);
 }
+
+}  // namespace
+
+const ZipRecord* ZipFile::find(std::string_view name) const {
+  const auto found =
+      std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                       [&](std::size_t place, std::string_view wanted) { return records_[place].name < wanted; });
+  if (found == by_name_.end() || records_[*found].name != name) return nullptr;
+  if (!records_[*found].stored)
+    refuse_record(path_, name, "is compressed, encrypted or longer than the file, which torch.save's never are",
+                  "load it in PyTorch and torch.save it again");
+  return &records_[*found];
+}
+
+}  // namespace engine
+
+#ifdef MAE_WITH_LIBZIP
+#include <zip.h>
+
+#include <mutex>
+#include <numeric>
+
+namespace engine {
+namespace {
+
+constexpr std::uint64_t zip_piece_bytes = std::uint64_t{1} << 18;
 
 std::string reason_of(int code) {
   zip_error_t error;
@@ -55,8 +73,8 @@ class RecordReader {
     }
   }
   void pass_over(std::uint64_t bytes) {
-    std::string piece(std::min(bytes, piece_bytes), '\0');
-    for (; bytes > 0; bytes -= std::min(bytes, piece_bytes)) read(piece.data(), std::min(bytes, piece_bytes));
+    std::string piece(std::min(bytes, zip_piece_bytes), '\0');
+    for (; bytes > 0; bytes -= std::min(bytes, zip_piece_bytes)) read(piece.data(), std::min(bytes, zip_piece_bytes));
   }
   void jump(std::uint64_t offset) {
     if (zip_fseek(file_, static_cast<zip_int64_t>(offset), SEEK_SET) != 0)
@@ -86,6 +104,8 @@ struct ZipFile::Archive {
   }
 };
 
+ZipFile::~ZipFile() = default;
+
 ZipFile::ZipFile(const std::string& path) : path_(path), archive_(std::make_unique<Archive>()) {
   const std::uint64_t file_bytes = InputFile(path).size();  // which refuses what is no file
   int error = 0;
@@ -93,9 +113,6 @@ ZipFile::ZipFile(const std::string& path) : path_(path), archive_(std::make_uniq
   if (archive_->zip == nullptr)
     throw kernels::Error("cannot be read as a ZIP file: " + reason_of(error), path, copy_it_again);
   const zip_int64_t count = zip_get_num_entries(archive_->zip, 0);
-  if (count > max_records)
-    throw kernels::Error(fmt::format("has {} records, at most {} are read", count, max_records), path);
-
   for (zip_int64_t i = 0; i < count; ++i) {
     zip_stat_t info;
     constexpr zip_uint64_t needed =
@@ -103,12 +120,9 @@ ZipFile::ZipFile(const std::string& path) : path_(path), archive_(std::make_uniq
     if (zip_stat_index(archive_->zip, static_cast<zip_uint64_t>(i), ZIP_FL_ENC_RAW, &info) != 0 ||
         (info.valid & needed) != needed)
       throw kernels::Error(fmt::format("the ZIP directory says too little of record {}", i), path, copy_it_again);
-    const std::string_view name = info.name;
-    if (info.comp_method != ZIP_CM_STORE || info.encryption_method != ZIP_EM_NONE)
-      refuse_record(path, name, "is compressed or encrypted, which torch.save never does", save_it_again);
-    if (info.size != info.comp_size || info.size > file_bytes)
-      refuse_record(path, name, fmt::format("has {} bytes, more than the file has for it", info.size));
-    records_.push_back({std::string(name), info.size});
+    const bool stored = info.comp_method == ZIP_CM_STORE && info.encryption_method == ZIP_EM_NONE &&
+                        info.size == info.comp_size && info.size <= file_bytes;
+    records_.push_back({.name = info.name, .bytes = info.size, .stored = stored});
   }
 
   by_name_.resize(records_.size());
@@ -145,6 +159,8 @@ namespace engine {
 
 struct ZipFile::Archive {};
 
+ZipFile::~ZipFile() = default;
+
 ZipFile::ZipFile(const std::string& path) : path_(path) {
   throw kernels::Error("is a ZIP file, as torch.save writes, and this build cannot read ZIP", path,
                        "install libzip's headers (libzip-dev) and build again, or convert the file to safetensors");
@@ -154,16 +170,3 @@ void ZipFile::read(const ZipRecord&, std::uint64_t, void*, std::uint64_t) const 
 
 }  // namespace engine
 #endif
-
-namespace engine {
-
-ZipFile::~ZipFile() = default;
-
-const ZipRecord* ZipFile::find(std::string_view name) const {
-  const auto found =
-      std::lower_bound(by_name_.begin(), by_name_.end(), name,
-                       [&](std::size_t place, std::string_view wanted) { return records_[place].name < wanted; });
-  return found == by_name_.end() || records_[*found].name != name ? nullptr : &records_[*found];
-}
-
-}  // namespace engine

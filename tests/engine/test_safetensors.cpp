@@ -65,18 +65,21 @@ TEST_CASE("a lying header costs no memory") {
 TEST_CASE("every dtype and rank comes back with its bytes") {
   const TestFolder folder;
   const std::string path = folder.file("all.safetensors");
-  const DType dtypes[] = {DType::u8, DType::f32, DType::bf16, DType::f64, DType::i32, DType::u16, DType::u32};
+  constexpr StoredType types[] = {StoredType::u8,     StoredType::f32, StoredType::bf16, StoredType::f64,
+                                  StoredType::i32,    StoredType::u16, StoredType::u32,  StoredType::f16,
+                                  StoredType::i64,    StoredType::u64, StoredType::i16,  StoredType::i8,
+                                  StoredType::boolean};
   const std::vector<std::int64_t> shapes[] = {{}, {5}, {3, 7}, {2, 0, 3}, {1, 2, 1, 3, 1, 2, 1, 2}};
   std::vector<std::string> data;
   std::vector<TensorToWrite> tensors;
-  for (const DType dtype : dtypes)
+  for (const StoredType type : types)
     for (const auto& shape : shapes) {
-      std::size_t bytes = kernels::size_of(dtype);
+      std::size_t bytes = engine::size_of(type);
       for (const auto size : shape) bytes *= static_cast<std::size_t>(size);
       data.push_back(random_bytes(bytes, static_cast<std::uint32_t>(data.size())));
     }
   for (std::size_t i = 0; i < data.size(); ++i)
-    tensors.push_back({"tensor " + std::to_string(i), dtypes[i / 5], shapes[i % 5], data[i].data()});
+    tensors.push_back({"tensor " + std::to_string(i), types[i / 5], shapes[i % 5], data[i].data()});
   const Metadata metadata = {{"format_version", "1"}, {"config", "{\"name\": \"a\\b\"}\n"}};
   write_safetensors(path, metadata, tensors);
 
@@ -86,14 +89,17 @@ TEST_CASE("every dtype and rank comes back with its bytes") {
   REQUIRE(file.header().tensors.size() == tensors.size());
   for (std::size_t i = 0; i < data.size(); ++i) {
     INFO(tensors[i].name);
+    const TensorEntry* found = file.find(tensors[i].name);
+    REQUIRE(found != nullptr);
+    CHECK((found->type == tensors[i].type && found->shape == tensors[i].shape));
     std::string back(data[i].size(), '?');
-    file.read(tensors[i].name, tensors[i].dtype, tensors[i].shape, back.data());
+    file.read(*found, back.data());
     CHECK(back == data[i]);
-    REQUIRE(file.find(tensors[i].name) != nullptr);
-    CHECK(file.find(tensors[i].name)->begin % kernels::size_of(tensors[i].dtype) == 0);
+    CHECK(found->begin % engine::size_of(found->type) == 0);
   }
   CHECK(file.find("tensor") == nullptr);
   char sink[64];
+  CHECK_NOTHROW(file.read("tensor 6", DType::f32, {5}, sink));
   CHECK_THROWS_WITH(file.read("none", DType::f32, {5}, sink), ContainsSubstring(path + ": tensor 'none': is not in"));
   CHECK_THROWS_WITH(file.read("tensor 6", DType::f32, {6}, sink), ContainsSubstring("is F32 (5), wanted F32 (6)"));
   CHECK_THROWS_WITH(file.read("tensor 6", DType::u32, {5}, sink), ContainsSubstring("is F32 (5), wanted U32 (5)"));
@@ -185,7 +191,7 @@ TEST_CASE("a tensor that breaks a rule is refused by name") {
   const auto one = [](const std::string& shape, const std::string& offsets, const std::string& dtype = "F32") {
     return file_of("{" + entry("a", shape, offsets, dtype) + "}", 8);
   };
-  refuses(one("[4]", "[0,8]", "F16"), "tensor 'a': has dtype F16, which is not supported here");
+  refuses(one("[4]", "[0,8]", "F8_E4M3"), "tensor 'a': has dtype F8_E4M3, which is not supported here");
   refuses(one("[4]", "[0,8]", "FLOAT"), "tensor 'a': has dtype 'FLOAT', which safetensors does not have");
   refuses(one("[-2]", "[0,8]"), "tensor 'a': has a value in 'shape'");
   refuses(one("[2.0]", "[0,8]"), "tensor 'a': has a value in 'shape'");
@@ -197,6 +203,8 @@ TEST_CASE("a tensor that breaks a rule is refused by name") {
   // 2^31 * 2^31 * 4 = 2^64 would wrap around to the 0 bytes that the offsets claim
   refuses(file_of("{" + entry("a", "[2147483648,2147483648]", "[0,0]") + "}", 0),
           "tensor 'a': shape (2147483648, 2147483648) has a negative size or overflows");
+  // a size of 0 hides no overflow of those before it
+  refuses(file_of("{" + entry("a", "[4611686018427387904,4,0]", "[0,0]", "U8") + "}", 0), "overflows");
   refuses(one("[2305843009213693951]", "[0,9223372036854775804]"), "cut short: the tensors need 9223372036854775804");
 }
 
