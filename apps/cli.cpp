@@ -26,6 +26,7 @@ constexpr Command own_commands[] = {
     {"embed", "the features of images, one vector each, as .npy or .safetensors", embed},
     {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
     {"devices", "devices of this machine, and the kernels and rows of this build", devices},
+    {"report", "curves, pictures and figures of runs as one page to look at, or for TensorBoard", report},
     {"inspect", "what a checkpoint holds", inspect},
     {"bench", "what is fast: kernels, whole training steps, the loader", bench},
 };
