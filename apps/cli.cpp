@@ -27,6 +27,7 @@ constexpr Command own_commands[] = {
     {"plan", "parameters, FLOPs and peak memory of a training step, without running it", plan},
     {"devices", "devices of this machine, and the kernels and rows of this build", devices},
     {"convert", "weights of anybody, for anybody: official, timm, Hugging Face, mmpretrain", convert},
+    {"report", "curves, pictures and figures of runs as one page to look at, or for TensorBoard", report},
     {"inspect", "what a checkpoint holds", inspect},
     {"bench", "what is fast: kernels, whole training steps, the loader", bench},
 };

@@ -19,6 +19,7 @@ int embed(int argc, char** argv);
 int plan(int argc, char** argv);
 int devices(int argc, char** argv);
 int convert(int argc, char** argv);
+int report(int argc, char** argv);
 int inspect(int argc, char** argv);
 int bench(int argc, char** argv);  // does not return where mae_bench is there
 

@@ -130,6 +130,7 @@ RunEnd run_finetuning(kernels::Stream& stream, const FinetuningRun& o, const mae
   Evaluations evaluations(finetuning, o, validation);
   Job job{.training = finetuning.training(),
           .loader = loader,
+          .kind = RunKind::finetuning,
           .description = description(o.tuning, o.start),
           .at_start = Json::object({{"execution", execution_json(o.execution)}}),
           .fingerprint = training.fingerprint,

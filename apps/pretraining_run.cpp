@@ -80,6 +80,7 @@ RunEnd run_pretraining(kernels::Stream& stream, const PretrainingOptions& o, con
 
   Job job{.training = pretraining.training(),
           .loader = loader,
+          .kind = RunKind::pretraining,
           .description = description(o.config),
           .at_start = engine::Json::object({{"execution", execution_json(o.execution)}}),
           .fingerprint = training.fingerprint,

@@ -76,6 +76,7 @@ void add_run_options(OptionTable& t, RunCommand& o) {
       .shown_as("TIME")
       .or_number();
   t.add("keep", o.run.keep_checkpoints, "checkpoints kept");
+  t.add("tensorboard", o.run.tensorboard, "write for TensorBoard, too, while the run goes: RUN/tensorboard");
   t.add("profile", o.run.profile_steps,
         "time the kernels of this many steps, after the first two: a table, and RUN/trace.json; 0: none");
   t.add("stop_after", o.run.stop_after_steps, "stop, saved, after this many steps; 0: at the end");

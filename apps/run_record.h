@@ -1,33 +1,37 @@
-// What a run writes down and shows while it goes: log.jsonl, evaluations.jsonl, timing.jsonl, events.jsonl and
-// the progress line.
+// What a run writes down and shows while it goes: log.jsonl, evaluations.jsonl, log.txt, timing.jsonl, events.jsonl,
+// the file for TensorBoard, and the progress line.
 //
-// The first two are the promise: the same bytes for the same run, however often it was interrupted. A line that the
+// The first three are the promise: the same bytes for the same run, however often it was interrupted. A line that the
 // disk does not take is held in memory and written before the next; a checkpoint is only saved once the disk has them
-// all. The other two hold the clock, differ from run to run, and losing a line of them is only said.
+// all. The others hold the clock, differ from run to run, and losing a line of them is only said. log.txt and the file
+// for TensorBoard say nothing of their own: open() makes them from the other logs, whatever they were.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "apps/epoch_log.h"
 #include "apps/progress.h"
+#include "apps/run_logs.h"
+#include "apps/tensorboard.h"
 #include "engine/files.h"
 #include "engine/json.h"
 
 namespace apps {
 
-struct StepRecord {
-  std::int64_t step = 0;  // from 0
-  double epoch = 0, loss = 0, lr = 0, gradient_norm = 0;
-  bool skipped = false;  // not finite: its batch was left out, nothing was updated
-  double seconds = 0;    // the whole step, waiting included
-  double data_wait = 0;  // seconds of it spent waiting for images
+struct RecordOptions {
+  RunKind kind = RunKind::pretraining;
+  std::int64_t trained_parameters = 0;
+  bool tensorboard = false;
+  EpochEnded epoch_ended;
 };
 
 class RunRecord {
  public:
-  explicit RunRecord(const std::string& folder);
+  RunRecord(const std::string& folder, const RecordOptions& options);
 
   /// Cuts the lines from step `done` on, which will be made again, and warns where earlier ones are missing. Throws
   /// for a line that cannot be read. Returns the steps among those kept whose batches were left out.
@@ -38,10 +42,16 @@ class RunRecord {
   void step(const StepRecord& record);
   /// A line of evaluations.jsonl, which keeps log.jsonl's promise. Never throws for a full disk.
   void evaluation(engine::Json line, std::int64_t done, double epoch);
+  /// The epoch that the last step ended, if it ended one, needs no further evaluation: its line of log.txt. Never
+  /// throws for a full disk.
+  void end_epoch();
+  /// A PNG for TensorBoard.
+  void picture(const std::string& path, std::int64_t done);
   /// A line of events.jsonl, with the wall clock. Never throws for a full disk.
   void event(engine::Json line, std::int64_t step, double epoch);
-  /// Waits until the disk has every line of log.jsonl and evaluations.jsonl; throws where it does not take them.
-  void sync() { log_.sync(), evaluations_.sync(); }
+  /// Waits until the disk has every line of log.jsonl, evaluations.jsonl and log.txt; throws where it does not take
+  /// them.
+  void sync() { log_.sync(), evaluations_.sync(), epochs_.sync(); }
 
   ProgressWriter& progress() { return progress_; }
   const std::string& log_path() const { return log_path_; }
@@ -52,8 +62,12 @@ class RunRecord {
   template <class Append>
   void try_to(const std::string& path, Append append);
 
-  std::string log_path_, evaluations_path_, timing_path_, events_path_;
+  std::string folder_, log_path_, evaluations_path_, epochs_path_, timing_path_, events_path_;
+  RunKind kind_;
+  bool tensorboard_wanted_;
   engine::LineLog log_, evaluations_, timing_, events_;
+  EpochLog epochs_;
+  std::optional<TensorBoardLog> tensorboard_;  // behind open(), where it is wanted
   ProgressWriter progress_;
   bool evaluated_ = false;
   std::set<std::string> failing_;  // files whose last line the disk did not take

@@ -100,7 +100,10 @@ class Run {
     first_step_ = training_.done();
     if (first_step_ < training_.total()) checkpoints_.require_space();
     if (!from) keep_old_log();
-    record_.emplace(o_.folder);
+    record_.emplace(o_.folder, RecordOptions{.kind = job_.kind,
+                                             .trained_parameters = training_.parameters().trainable_count(),
+                                             .tensorboard = o_.tensorboard,
+                                             .epoch_ended = [this](std::int64_t done) { return epoch_ended(done); }});
     skipped_ = record_->open(first_step_);
     Json line =
         from ? Json::object({{"event", "resume"}, {"checkpoint", from->path}}) : Json::object({{"event", "start"}});
@@ -146,6 +149,11 @@ class Run {
   /// Whether an evaluation is due: behind the last step of an epoch, and of the run.
   bool ends_epoch(std::int64_t done) const {
     return done > 0 && (done == training_.total() || position(done).whole_epochs > position(done - 1).whole_epochs);
+  }
+
+  /// The epoch, from 0, of the last step, where it ends there.
+  std::optional<std::int64_t> epoch_ended(std::int64_t done) const {
+    return ends_epoch(done) ? std::optional(position(done - 1).whole_epochs) : std::nullopt;
   }
 
   void event(Json line, std::int64_t step) { record_->event(std::move(line), step, epoch_of(step)); }
@@ -247,6 +255,7 @@ class Run {
          {"data_wait_seconds", loader_.wait_seconds()},
          {"images_per_second", static_cast<double>(done - first_step_) * loader_.samples_per_step() / seconds}});
     const Found e = evaluate(done);
+    record_->end_epoch();
     add_all(line, e.line);
     event(std::move(line), done);
     record_->progress().note(fmt::format("epoch {:g}: {} since start{}", epoch_of(done), short_time(seconds), e.text));
@@ -254,8 +263,9 @@ class Run {
 
   /// Behind the step that the run goes on from, where it had failed, and ended the run.
   void make_up_for_evaluation() {
-    if (!ends_epoch(first_step_) || record_->evaluated()) return;
-    const Found e = evaluate(first_step_);
+    if (!ends_epoch(first_step_)) return;
+    const Found e = record_->evaluated() ? Found{} : evaluate(first_step_);
+    record_->end_epoch();
     if (e.text.empty()) return;
     Json line = Json::object({{"event", "evaluation"}});
     add_all(line, e.line);
@@ -297,9 +307,19 @@ class Run {
     if (!job_.draw) return;
     try {
       job_.draw(position(done), *record_);
+      show_in_tensorboard(done);
     } catch (const kernels::Error& error) {
       record_->progress().note("warning: no picture: " + std::string(error.what()));
     }
+  }
+
+  /// Not every epoch's: twenty of a run are enough to see it learn.
+  void show_in_tensorboard(std::int64_t done) {
+    const std::string picture = (fs::path(picture_folder_) / "learning.png").string();
+    const std::int64_t part = done * 20 / training_.total();
+    if (part == shown_part_ || !fs::exists(picture)) return;
+    shown_part_ = part;
+    record_->picture(picture, done);
   }
 
   std::optional<kernels::Error> try_to_save(std::int64_t done) {
@@ -352,7 +372,8 @@ class Run {
   std::optional<StepProfile> profile_;
   std::vector<std::int64_t> skipped_;  // steps whose batches were left out
   std::int64_t first_step_ = 0;
-  int damaged_ = 0;  // unreadable images so far
+  std::int64_t shown_part_ = -1;  // of the run, in twentieths, that TensorBoard has a picture of
+  int damaged_ = 0;               // unreadable images so far
   bool pictured_once_ = false;
 };
 

@@ -3,10 +3,12 @@
 //     RUN/config.toml        every option, and what it ran on (written by the command)
 //     RUN/log.jsonl          a line a step: the same bytes for the same run, however often it was interrupted
 //     RUN/evaluations.jsonl  a line an evaluation: the same promise
+//     RUN/log.txt            a line an epoch, with the official code's keys: the same promise
 //     RUN/timing.jsonl       a line a step: seconds, and how many of them it waited for images
 //     RUN/events.jsonl       start, resume, epochs, checkpoints, damaged images, stops; with the wall clock
 //     RUN/checkpoints/       the last few
 //     RUN/pictures/          what the job draws
+//     RUN/tensorboard/       the same for TensorBoard, where it is asked for
 #pragma once
 
 #include <cstdint>
@@ -37,6 +39,7 @@ struct RunOptions {
   std::int64_t profile_steps = 0;     // after the first two: run launch by launch, and timed
   std::int64_t stop_after_steps = 0;  // 0: run to the end. A later run with `automatic` goes on
   OnNonFinite on_nonfinite = OnNonFinite::stop;
+  bool tensorboard = false;
   LookAhead look_ahead = LookAhead::no;  // yes on a GPU, which works on its own
 };
 
@@ -67,6 +70,7 @@ struct Position {
 struct Job {
   mae::Training& training;
   mae::Loader& loader;
+  RunKind kind;
   std::string description;    // of the model, for the first line
   engine::Json at_start;      // added to the event that a run starts or goes on with; an object
   std::uint64_t fingerprint;  // of the data

@@ -202,8 +202,11 @@ LineLog::LineLog(std::string path)
 
 void LineLog::append(std::string_view line) {
   if (line.find('\n') != std::string_view::npos) throw kernels::Error("a log line holds a line break", path_);
-  waiting_ += line;
-  waiting_ += '\n';
+  append_record(std::string(line) + '\n');
+}
+
+void LineLog::append_record(std::string_view bytes) {
+  waiting_ += bytes;
   write_waiting();
 }
 

@@ -82,13 +82,15 @@ Descriptor hold_folder(const std::string& folder);
 /// Bytes that this user may still write to the file system of `folder`.
 std::uint64_t free_bytes(const std::string& folder);
 
-/// Appends lines to a file; each is handed to the system in one call, so that a killed process loses none.
+/// Appends lines, or records, to a file; each is handed to the system in one call, so that a killed process loses none.
 class LineLog {
  public:
   explicit LineLog(std::string path);
   /// `line` without its end; a line break inside it is refused. Throws where the system does not take it, such as on a
   /// full disk; what was not taken is kept and goes before the next line, or with sync().
   void append(std::string_view line);
+  /// The same for a record that says itself where it ends, of any bytes.
+  void append_record(std::string_view bytes);
   /// Waits until the disk has every line; throws where it does not take them.
   void sync();
 

@@ -52,9 +52,13 @@ def randomize(model):
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.state_dict().items():
         noise = torch.randn(parameter.shape, generator=generator)
-        norm = "norm" in name and name.endswith("weight")
-        scale = 0.3 / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 0.1
-        parameter.copy_(1 + 0.1 * noise if norm else noise * (0.5 if "embed" in name or "token" in name else scale))
+        if "norm" in name and name.endswith("weight"):
+            parameter.copy_(1 + 0.1 * noise)
+        elif "token" in name or "pos" in name:
+            parameter.copy_(0.5 * noise)
+        else:
+            inputs = parameter[0].numel() if parameter.dim() > 1 else 100
+            parameter.copy_(noise / inputs ** 0.5)
 
 
 def run(mae, *words):
