@@ -132,6 +132,12 @@ class WhatThereIs(unittest.TestCase):
             self.assertTrue(mae_cu.field_names(kernel), kernel)
             self.assertIn("reference", mae_cu.rows(kernel), kernel)
 
+    def test_the_page_lists_every_scalar(self):
+        page = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "pytorch.md").read_text()
+        cells = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+        listed = {kernel: scalars for kernels, scalars in cells[2:] for kernel in kernels.split(", ")}
+        self.assertEqual(listed, {k: ", ".join(mae_cu.scalars(k)) or "none" for k in mae_cu.kernels()})
+
     def test_only_the_interface_is_exported(self):
         library = ctypes.CDLL(os.environ["MAE_KERNELS_LIBRARY"]) if "MAE_KERNELS_LIBRARY" in os.environ else None
         if library is None:

@@ -6,6 +6,9 @@ from torch.autograd.function import Function, once_differentiable
 from ._launch import launch
 from ._library import Error
 
+# torch.compile, which cannot look into the library, breaks its graph here instead of trying to
+_not_compiled = getattr(getattr(torch, "compiler", None), "disable", lambda function: function)
+
 
 def _statistics(dtype):
     """The dtype in which the kernels keep sums over data of `dtype`."""
@@ -41,6 +44,7 @@ class _Attention(Function):
         return dqkv, None, None
 
 
+@_not_compiled
 def attention(qkv, heads, row=None):
     if qkv.dim() != 3 or qkv.shape[-1] % 3 != 0:
         raise Error(f"attention: qkv must be (B, L, 3 C), and is {_shape(qkv)}")
@@ -75,6 +79,7 @@ class _LayerNorm(Function):
         return dx, dgamma, dbeta, None, None
 
 
+@_not_compiled
 def layernorm(x, weight, bias, eps=1e-5, row=None):
     if x.dim() == 0 or weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
         raise Error(f"layernorm: weight {_shape(weight)} and bias {_shape(bias)} must be (C), the last of x {_shape(x)}")
