@@ -63,7 +63,7 @@ find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
 if(TARGET mae_kernels_c AND PYTHON3)  # PyTorch and numpy where they are installed; it says what was not run
   add_test(NAME kernels.mae_cu COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/tests/kernels/mae_cu_test.py)
   set_tests_properties(kernels.mae_cu PROPERTIES LABELS cpu TIMEOUT 1200
-    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;MAE_KERNELS_LIBRARY=$<TARGET_FILE:mae_kernels_c>")
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;OMP_WAIT_POLICY=passive;MAE_KERNELS_LIBRARY=$<TARGET_FILE:mae_kernels_c>")
 endif()
 file(GLOB planted tests/kernels/test_simt*.cpp)
 set_source_files_properties(${planted} PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)  # as kernels/simt does

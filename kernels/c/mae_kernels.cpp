@@ -144,6 +144,7 @@ void mae_stream_destroy(mae_stream* stream) {
 int mae_stream_synchronize(mae_stream* stream) {
   return guarded([&] {
     if (!stream) throw Error("the stream is null", "mae_stream_synchronize");
+    const std::lock_guard lock(stream->gate());
     stream->stream.synchronize();
   });
 }

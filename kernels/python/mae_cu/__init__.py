@@ -12,7 +12,8 @@ imported by the two functions that need it, and by nothing else.
 from ._launch import Stream, launch
 from ._library import Error, field_names, kernels, rows, scalars, version
 
-__all__ = ["Error", "Stream", "attention", "field_names", "kernels", "launch", "layernorm", "rows", "scalars", "version"]
+__all__ = ["Error", "Stream", "attention", "field_names", "kernels", "launch", "layernorm", "rows", "scalars",
+           "version"]
 
 
 def attention(qkv, heads, row=None):

@@ -82,6 +82,6 @@ class _LayerNorm(Function):
 @_not_compiled
 def layernorm(x, weight, bias, eps=1e-5, row=None):
     if x.dim() == 0 or weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
-        raise Error(f"layernorm: weight {_shape(weight)} and bias {_shape(bias)} must be (C), the last of x {_shape(x)}")
+        raise Error(f"layernorm: weight {_shape(weight)} and bias {_shape(bias)} must be (C) of x {_shape(x)}")
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     return _LayerNorm.apply(rows, weight, bias, eps, row).view(x.shape)

@@ -84,7 +84,8 @@ def library():
             ("mae_stream_create", pointer, [text, pointer]),
             ("mae_stream_destroy", None, [pointer]),
             ("mae_stream_synchronize", number, [pointer]),
-            ("mae_launch", number, [pointer, text, text, ctypes.POINTER(Field), number, ctypes.POINTER(Scalar), number])]:
+            ("mae_launch", number,
+             [pointer, text, text, ctypes.POINTER(Field), number, ctypes.POINTER(Scalar), number])]:
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
     return loaded
