@@ -40,6 +40,11 @@ struct GeluBackward {
     f("dx", a.dx, Role::output);
     f("dx_sum", a.dx_sum, role_of(a.sum_mode));
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("sum_mode", a.sum_mode);
+  }
 };
 
 void validate(const GeluForward& a);

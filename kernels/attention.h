@@ -40,6 +40,12 @@ struct AttentionForward {
     f("out", a.out, Role::output);
     f("lse", a.lse, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("heads", a.heads);
+    f("scale", a.scale);
+  }
 };
 
 struct AttentionBackward {
@@ -72,6 +78,13 @@ struct AttentionBackward {
     f("dk", a.dk, Role::output);
     f("dv", a.dv, Role::output);
     f("dbias", a.dbias, role_of(a.bias_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("heads", a.heads);
+    f("scale", a.scale);
+    f("bias_mode", a.bias_mode);
   }
 };
 

@@ -44,6 +44,11 @@ struct CropResize {
     f("shift", a.shift, Role::input);
     f("out", a.out, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("longest", a.longest);
+  }
 };
 
 void validate(const CropResize& a);

@@ -22,6 +22,7 @@
 namespace kernels {
 
 enum class BatchNormMode { training, evaluation };
+constexpr std::array<const char*, 2> names_of(BatchNormMode) { return {"training", "evaluation"}; }
 
 struct BatchNormForward {
   static constexpr const char* kernel = "batchnorm_forward";
@@ -50,6 +51,13 @@ struct BatchNormForward {
     f("next_mean", a.next_mean, Role::output);
     f("next_var", a.next_var, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("eps", a.eps);
+    f("momentum", a.momentum);
+    f("mode", a.mode);
+  }
 };
 
 struct BatchNormBackward {
@@ -71,6 +79,12 @@ struct BatchNormBackward {
     f("mean", a.mean, Role::input);
     f("rstd", a.rstd, Role::input);
     f("dx", a.dx, role_of(a.dx_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("dx_mode", a.dx_mode);
+    f("mode", a.mode);
   }
 };
 

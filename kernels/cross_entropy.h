@@ -49,6 +49,13 @@ struct SoftmaxCrossEntropy {
     f("loss", a.loss, role_of(a.mode));
     f("dlogits", a.dlogits, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("smoothing", a.smoothing);
+    f("factor", a.factor);
+    f("mode", a.mode);
+  }
 };
 
 struct SigmoidCrossEntropy {
@@ -70,6 +77,12 @@ struct SigmoidCrossEntropy {
     f("weight", a.weight, Role::input);
     f("loss", a.loss, role_of(a.mode));
     f("dlogits", a.dlogits, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("factor", a.factor);
+    f("mode", a.mode);
   }
 };
 

@@ -29,6 +29,11 @@ struct DropPathForward {
     f("keep", a.keep, Role::input);
     f("out", a.out, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("scale", a.scale);
+  }
 };
 
 struct DropPathBackward {
@@ -45,6 +50,11 @@ struct DropPathBackward {
     f("dout", a.dout, Role::input);
     f("keep", a.keep, Role::input);
     f("dbranch", a.dbranch, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("scale", a.scale);
   }
 };
 

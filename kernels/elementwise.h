@@ -16,6 +16,11 @@ struct Fill {
   static void fields(Self& a, F f) {
     f("out", a.out, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("value", a.value);
+  }
 };
 
 struct Cast {

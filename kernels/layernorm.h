@@ -47,6 +47,11 @@ struct LayerNormForward {
     f("mean", a.mean, Role::output);
     f("rstd", a.rstd, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("eps", a.eps);
+  }
 };
 
 struct LayerNormBackward {
@@ -77,6 +82,13 @@ struct LayerNormBackward {
     f("dgamma", a.dgamma, role_of(a.parameter_mode));
     f("dbeta", a.dbeta, role_of(a.parameter_mode));
     f("dx_sum", a.dx_sum, role_of(a.sum_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("dx_mode", a.dx_mode);
+    f("parameter_mode", a.parameter_mode);
+    f("sum_mode", a.sum_mode);
   }
 };
 

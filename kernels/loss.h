@@ -22,6 +22,7 @@
 namespace kernels {
 
 enum class PixelTarget { raw, normalized };
+constexpr std::array<const char*, 2> names_of(PixelTarget) { return {"raw", "normalized"}; }
 
 struct MaskedMseForward {
   static constexpr const char* kernel = "masked_mse_forward";
@@ -48,6 +49,15 @@ struct MaskedMseForward {
     f("mean", a.mean, Role::output);
     f("rstd", a.rstd, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("keep", a.keep);
+    f("scale", a.scale);
+    f("eps", a.eps);
+    f("pixels", a.pixels);
+    f("mode", a.mode);
+  }
 };
 
 struct MaskedMseBackward {
@@ -71,6 +81,12 @@ struct MaskedMseBackward {
     f("mean", a.mean, Role::input);
     f("rstd", a.rstd, Role::input);
     f("dpred", a.dpred, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("keep", a.keep);
+    f("scale", a.scale);
   }
 };
 
@@ -106,6 +122,16 @@ struct PixelLoss {
     f("ids", a.ids, Role::input);
     f("loss", a.loss, role_of(a.mode));
     f("dpred", a.dpred, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("patch", a.patch);
+    f("order", a.order);
+    f("pixels", a.pixels);
+    f("factor", a.factor);
+    f("eps", a.eps);
+    f("mode", a.mode);
   }
 };
 

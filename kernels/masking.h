@@ -30,6 +30,12 @@ struct MaskRanks {
     f("rank", a.rank, Role::output);
     f("ids", a.ids, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("seed", a.seed);
+    f("subindex", a.subindex);
+  }
 };
 
 void validate(const MaskRanks& a);

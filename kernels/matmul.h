@@ -18,7 +18,9 @@
 namespace kernels {
 
 enum class Layout { plain, transposed };
+constexpr std::array<const char*, 2> names_of(Layout) { return {"plain", "transposed"}; }
 enum class Activation { none, gelu, gelu_backward };
+constexpr std::array<const char*, 3> names_of(Activation) { return {"none", "gelu", "gelu_backward"}; }
 
 struct MatMul {
   static constexpr const char* kernel = "matmul";
@@ -50,6 +52,15 @@ struct MatMul {
     f("pre", s.pre, s.activation == Activation::gelu ? Role::output : Role::input);
     f("out", s.out, role_of(s.mode));
     f("column_sum", s.column_sum, role_of(s.sum_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& s, F f) {
+    f("a_layout", s.a_layout);
+    f("b_layout", s.b_layout);
+    f("mode", s.mode);
+    f("activation", s.activation);
+    f("sum_mode", s.sum_mode);
   }
 };
 

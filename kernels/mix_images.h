@@ -57,6 +57,12 @@ struct MixImages {
     f("draws", a.draws, Role::input);
     f("out", a.out, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("group", a.group);
+    f("seed", a.seed);
+  }
 };
 
 /// Whom sample b is mixed with.

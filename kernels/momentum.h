@@ -49,6 +49,11 @@ struct Momentum {
     f("moment", a.moment, Role::updated);
     f("compute", a.compute, Role::updated);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("momentum", a.momentum);
+  }
 };
 
 void validate(const Momentum& a);

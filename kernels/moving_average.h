@@ -25,6 +25,11 @@ struct MovingAverage {
     f("finite", a.finite, Role::input);
     f("average", a.average, Role::updated);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("decay", a.decay);
+  }
 };
 
 void validate(const MovingAverage& a);

@@ -47,6 +47,13 @@ struct AdamW {
     f("moment2", a.moment2, Role::updated);
     f("compute", a.compute, Role::updated);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("beta1", a.beta1);
+    f("beta2", a.beta2);
+    f("eps", a.eps);
+  }
 };
 
 /// Before the update: finite becomes 0 unless loss and squared_norm are finite, and a 0 stays 0: what was queued behind a
@@ -68,6 +75,11 @@ struct StepGuard {
     f("squared_norm", a.squared_norm, Role::input);
     f("finite", a.finite, Role::updated);
     f("clip", a.clip, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("max_norm", a.max_norm);
   }
 };
 

@@ -16,6 +16,7 @@
 namespace kernels {
 
 enum class Pooling { mean, cls };
+constexpr std::array<const char*, 2> names_of(Pooling) { return {"mean", "cls"}; }
 
 struct TokenPoolForward {
   static constexpr const char* kernel = "token_pool_forward";
@@ -29,6 +30,11 @@ struct TokenPoolForward {
   static void fields(Self& a, F f) {
     f("x", a.x, Role::input);
     f("out", a.out, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("pooling", a.pooling);
   }
 };
 
@@ -45,6 +51,12 @@ struct TokenPoolBackward {
   static void fields(Self& a, F f) {
     f("dout", a.dout, Role::input);
     f("dx", a.dx, role_of(a.dx_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("dx_mode", a.dx_mode);
+    f("pooling", a.pooling);
   }
 };
 

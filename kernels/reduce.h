@@ -20,6 +20,11 @@ struct ColumnSum {
     f("x", a.x, Role::input);
     f("out", a.out, role_of(a.mode));
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("mode", a.mode);
+  }
 };
 
 /// out = sum of x^2 over all elements: the squared global gradient norm, over a whole flat buffer.

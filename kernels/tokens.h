@@ -16,6 +16,7 @@ namespace kernels {
 /// Order of the values of one patch: MAE's target and prediction have the channel fastest, a convolution's weight
 /// slowest.
 enum class PatchOrder { row_column_channel, channel_row_column };
+constexpr std::array<const char*, 2> names_of(PatchOrder) { return {"row_column_channel", "channel_row_column"}; }
 
 /// patches = pixel * scale[channel] + shift[channel], cut into patches: all L in order, or with ids
 /// patches[b, k] = patch ids[b, k] of sample b. With pixels of value range r, mean m and standard deviation s (both as
@@ -40,6 +41,12 @@ struct Patchify {
     f("ids", a.ids, Role::input);
     f("patches", a.patches, Role::output);
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("patch", a.patch);
+    f("order", a.order);
+  }
 };
 
 /// The inverse cut, without scale and shift.
@@ -56,6 +63,12 @@ struct Unpatchify {
   static void fields(Self& a, F f) {
     f("patches", a.patches, Role::input);
     f("images", a.images, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("patch", a.patch);
+    f("order", a.order);
   }
 };
 
@@ -75,6 +88,11 @@ struct TokenGatherForward {
     f("x", a.x, Role::input);
     f("ids", a.ids, Role::input);
     f("out", a.out, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("class_tokens", a.class_tokens);
   }
 };
 
@@ -97,11 +115,19 @@ struct TokenGatherBackward {
     f("rank", a.rank, Role::input);
     f("dx", a.dx, role_of(a.dx_mode));
   }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("dx_mode", a.dx_mode);
+    f("class_tokens", a.class_tokens);
+    f("first_rank", a.first_rank);
+  }
 };
 
 /// Where the position table of the encoder has the class token's row: first of L + 1 rows, or nowhere in L rows. Said
 /// aloud, because the kept ids (B, K) do not tell L.
 enum class ClassPosition { first_row, none };
+constexpr std::array<const char*, 2> names_of(ClassPosition) { return {"first_row", "none"}; }
 
 /// The encoder's input: out[b, 0] = cls + pos[0], out[b, 1 + k] = x[b, k] + pos[1 + ids[b, k]].
 /// With ClassPosition::none out[b, 0] = cls, out[b, 1 + k] = x[b, k] + pos[ids[b, k]].
@@ -124,6 +150,11 @@ struct TokenEmbedForward {
     f("positions", a.positions, Role::input);
     f("ids", a.ids, Role::input);
     f("out", a.out, Role::output);
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("class_position", a.class_position);
   }
 };
 
@@ -148,6 +179,12 @@ struct TokenEmbedBackward {
     f("dx", a.dx, Role::output);
     f("dcls", a.dcls, role_of(a.parameter_mode));
     f("dpositions", a.dpositions, role_of(a.parameter_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("parameter_mode", a.parameter_mode);
+    f("class_position", a.class_position);
   }
 };
 
@@ -195,6 +232,11 @@ struct TokenScatterBackward {
     f("dx", a.dx, Role::output);
     f("dmask_token", a.dmask_token, role_of(a.parameter_mode));
     f("dpositions", a.dpositions, role_of(a.parameter_mode));
+  }
+
+  template <class Self, class F>
+  static void scalars(Self& a, F f) {
+    f("parameter_mode", a.parameter_mode);
   }
 };
 

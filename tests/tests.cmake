@@ -55,7 +55,16 @@ set(alone tests/kernels/test_momentum.cpp tests/kernels/test_moving_average.cpp 
   tests/mae/test_knn.cpp tests/mae/test_metrics.cpp tests/mae/test_simt.cpp tests/mae/test_simt_finetuning.cpp
   tests/mae/test_table_labels.cpp tests/apps/test_cli.cpp tests/apps/test_data.cpp)  # see mae_unity
 set_source_files_properties(${alone} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
-mae_tests(kernels LINKS mae_kernels)
+mae_tests(kernels LINKS mae_c)
+enable_language(C)
+target_sources(test_kernels PRIVATE tests/kernels/mae_header_in_c.c)
+set_source_files_properties(tests/kernels/mae_header_in_c.c PROPERTIES COMPILE_OPTIONS "-std=c11;-Wall;-Wextra;-Wpedantic;-Werror")
+find_program(PYTHON3 NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH)
+if(TARGET mae_kernels_c AND PYTHON3)  # PyTorch and numpy where they are installed; it says what was not run
+  add_test(NAME kernels.mae_cu COMMAND ${PYTHON3} ${CMAKE_SOURCE_DIR}/tests/kernels/mae_cu_test.py)
+  set_tests_properties(kernels.mae_cu PROPERTIES LABELS cpu TIMEOUT 1200
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;OMP_WAIT_POLICY=passive;MAE_KERNELS_LIBRARY=$<TARGET_FILE:mae_kernels_c>")
+endif()
 file(GLOB planted tests/kernels/test_simt*.cpp)
 set_source_files_properties(${planted} PROPERTIES COMPILE_OPTIONS -Wno-unknown-pragmas)  # as kernels/simt does
 set(cpu_with_sixteen "")

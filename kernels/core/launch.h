@@ -4,6 +4,8 @@
 //     static constexpr const char* kernel = "layernorm_forward";
 //     static const Rows<LayerNormForward> cpu, cuda, simt;               // its rows on each device, best first
 //     template <class Self, class F> static void fields(Self& a, F f);   // f(name, a.view, role) for every view
+//     template <class Self, class F> static void scalars(Self& a, F f);  // f(name, a.scalar) for every other member;
+//                                                                        // where there is none, this is left out
 // and, for all devices, two functions:
 //     void validate(const Args&);                     // throws Error: kernel, shapes, what is wrong
 //     Cost cost(const Args&);
@@ -15,9 +17,11 @@
 // same inputs give the same bits; it never allocates and never synchronises.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/core/build.h"
@@ -63,6 +67,7 @@ Rows<Args> rows_of(DeviceKind kind) {
 
 /// Whether a gradient is written or added to what is there.
 enum class Write { overwrite, accumulate };
+constexpr std::array<const char*, 2> names_of(Write) { return {"overwrite", "accumulate"}; }
 constexpr Role role_of(Write write) { return write == Write::overwrite ? Role::output : Role::updated; }
 
 std::string describe(const char* kernel, const std::vector<Field>& fields);
@@ -74,6 +79,12 @@ std::vector<Field> fields_of(const Args& args) {
     if (view) fields.push_back({name, view, role});
   });
   return fields;
+}
+
+/// f(name, scalar) for every member that is no view: a double, an integer, or an enum that has names_of().
+template <class Args, class F>
+void for_each_scalar(Args& args, F f) {
+  if constexpr (requires { std::remove_const_t<Args>::scalars(args, f); }) std::remove_const_t<Args>::scalars(args, f);
 }
 
 /// Bytes of all views, those that are read and written counted twice: the floor of a kernel that touches each once.

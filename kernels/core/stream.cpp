@@ -26,9 +26,14 @@ Stream::Stream(Device device, StreamMode mode) : device_(std::move(device)), mod
   }
 }
 
+Stream::Stream(Device device, ForeignQueue queue)
+    : device_(std::move(device)), mode_(StreamMode::eager), native_(queue.native), owned_(false) {
+  if (!device_.present) throw Error("this device is made up: it can only be planned for", device_.name);
+}
+
 Stream::~Stream() {
   if constexpr (with_cuda) {
-    if (native_) cuda::destroy_stream(native_);
+    if (native_ && owned_) cuda::destroy_stream(native_);
   }
 }
 

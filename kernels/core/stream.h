@@ -45,6 +45,11 @@ struct Running {
 /// dry: launches are validated, costed and observed, but nothing runs and no memory is touched.
 enum class StreamMode { eager, dry };
 
+/// A cudaStream_t that somebody else owns.
+struct ForeignQueue {
+  void* native;
+};
+
 class Event;
 class Stream;
 
@@ -57,6 +62,8 @@ struct Tuning {
 class Stream {
  public:
   explicit Stream(Device device, StreamMode mode = StreamMode::eager);
+  /// Launches go to `queue`, which outlives this; what else is done there is its owner's business.
+  Stream(Device device, ForeignQueue queue);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -88,6 +95,7 @@ class Stream {
   Device device_;
   StreamMode mode_;
   void* native_ = nullptr;
+  bool owned_ = true;
   std::map<std::string, std::string, std::less<>> forced_;
   void* scratch_ = nullptr;
   std::size_t scratch_bytes_ = 0, scratch_wanted_ = 0;
