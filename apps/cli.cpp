@@ -1,15 +1,18 @@
 #include "apps/cli.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include "apps/commands.h"
+#include "apps/official_flags.h"
 #include "apps/table.h"
 #include "apps/version.h"
 #include "kernels/core/build.h"
+#include "kernels/core/stream.h"
 
 namespace apps {
 namespace {
@@ -47,10 +50,21 @@ int dispatch(int argc, char** argv) {
   }
   if (first == "--version") {
     fmt::print("mae {} ({}, {})\n", version, commit, kernels::compiler);
+    for (const kernels::Device& device : kernels::devices()) fmt::print("{}: {}\n", name_of(device.kind), device.name);
     return done;
   }
   if (first.empty()) throw UsageError("a command is missing", "mae", "mae --help lists the commands");
-  return command_named(own_commands, first, "mae").run(argc - 1, argv + 1);
+  const Command& command = command_named(own_commands, first, "mae");
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const bool trains = first == "pretrain" || first == "finetune" || first == "probe";
+  Translation line = trains ? from_official(words) : Translation{words, {}};
+  if (!line.ignored.empty())
+    warn(kernels::Error("flags of the official code that have no meaning here",
+                        fmt::format("{}", fmt::join(line.ignored, ", ")), "leave them out"));
+  std::vector<char*> translated;
+  for (std::string& word : line.words) translated.push_back(word.data());
+  translated.push_back(nullptr);
+  return command.run(static_cast<int>(line.words.size()), translated.data());
 }
 
 /// `kind`: "error" or "warning"

@@ -26,9 +26,12 @@ mae::Pooling pooling_of(const std::string& features, const engine::Checkpoint& c
 
 FeatureModel::FeatureModel(kernels::Stream& stream, const std::string& checkpoint, mae::Pooling pooling)
     : stream_(stream), pooling_(pooling) {
-  if (mae::is_classifier(mae::model_metadata(checkpoint)))
+  const mae::Weights weights(checkpoint);
+  if (mae::is_classifier(weights.checkpoint()))
     classifier_ = mae::load_classifier(stream, checkpoint, kernels::DType::f32);
-  else model_ = mae::load_model(stream, checkpoint, kernels::DType::f32);
+  else
+    model_ = mae::load_model(stream, weights, mae::config_of(weights.checkpoint(), checkpoint), kernels::DType::f32,
+                             {.optional = mae::is_decoder_key});
 }
 
 FeatureModel::FeatureModel(kernels::Stream& stream, const mae::Config& config, std::uint32_t seed, mae::Pooling pooling)

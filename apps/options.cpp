@@ -98,6 +98,18 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return near.empty() ? otherwise : near;
 }
 
+/// "--mask_ratio" is as good as "--mask-ratio".
+std::vector<std::string> dashed(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv, argv + argc);
+  for (std::string& word : words) {
+    if (word == "--") break;
+    if (!word.starts_with("--")) continue;
+    std::replace(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(std::min(word.find('='), word.size())), '_',
+                 '-');
+  }
+  return words;
+}
+
 FlagKind kind_of(const Option& option) {
   const Value like = option.get();
   const bool list = std::holds_alternative<std::vector<std::string>>(like);
@@ -139,7 +151,10 @@ void OptionTable::read_flags(int argc, const char* const* argv, std::vector<Assi
     if (option.place == Option::Place::flag) names.push_back("--" + specs.back().name);
     if (specs.back().kind == FlagKind::boolean) names.push_back("--no-" + specs.back().name);
   }
-  CommandLine line = read_command_line(specs, argc, argv);
+  const std::vector<std::string> words = dashed(argc, argv);
+  std::vector<const char*> given;
+  for (const std::string& word : words) given.push_back(word.c_str());
+  CommandLine line = read_command_line(specs, argc, given.data());
   if (!line.unknown.empty()) {
     const auto dashed = std::find_if(line.unknown.begin(), line.unknown.end(),
                                      [](const std::string& text) { return text.starts_with("-"); });

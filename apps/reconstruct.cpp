@@ -116,7 +116,8 @@ int reconstruct(int argc, char** argv) {
   if (!o.noise.empty())
     masks.noise = mae::read_noise(o.noise, static_cast<std::int64_t>(o.images.size()), config.patches());
   const auto model =
-      mae::load_model(stream, weights, config, compute_type(o.dtype), mae::interpolation_named(o.interpolation));
+      mae::load_model(stream, weights, config, compute_type(o.dtype),
+                                     {.interpolation = mae::interpolation_named(o.interpolation)});
   kernels::DType dtype = kernels::DType::u8;
   const mae::Batch batch = read_images(o, config, dtype);
   std::vector<std::string> names;

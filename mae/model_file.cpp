@@ -32,14 +32,14 @@ engine::Checkpoint model_metadata(const std::string& path) {
 }
 
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const Weights& weights, const Config& config,
-                                  kernels::DType compute, Interpolation interpolation) {
+                                  kernels::DType compute, const LoadOptions& options) {
   if (is_classifier(weights.checkpoint()))
     throw kernels::Error(
         "this is a classifier, and a pretrained model is wanted", weights.path(),
         "the checkpoint of `mae pretrain`; a classifier is for `mae eval`, `embed`, `knn` and `probe`");
   require_known(config, weights.path());
   auto model = std::make_unique<Model>(config, compute);
-  const LoadPlan plan(weights, model->parameters(), config, {.interpolation = interpolation});
+  const LoadPlan plan(weights, model->parameters(), config, options);
   model->parameters().reserve(stream, engine::Purpose::inference);
   plan.load(stream, model->parameters());
   return model;

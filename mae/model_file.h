@@ -21,8 +21,9 @@ engine::Checkpoint model_metadata(const std::string& path);
 /// A model for inference with the weights of a checkpoint, or of any file that mae/weights.h reads and that has encoder
 /// and decoder. Throws kernels::Error naming the file.
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const std::string& path, kernels::DType compute);
-/// The same with a config that differs from the file's in what its tensors do not fix, or in the image size.
+/// The same with a config that differs from the file's in what its tensors do not fix, or in the image size. With a
+/// decoder that is optional it is made of an encoder's file, too.
 std::unique_ptr<Model> load_model(kernels::Stream& stream, const Weights& weights, const Config& config,
-                                  kernels::DType compute, Interpolation interpolation = Interpolation::grid);
+                                  kernels::DType compute, const LoadOptions& options = {});
 
 }  // namespace mae

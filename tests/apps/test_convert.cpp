@@ -127,6 +127,8 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
     CHECK(features(folder.file("run.pth")) == own);
     done({"convert", folder.file("run.pth"), folder.file("vit"), "--format", "hf"});
     CHECK(features(folder.file("vit")) == own);
+    done({"convert", folder.file("vit"), folder.file("encoder.pth"), "--format", "timm", "--heads", "2"});
+    CHECK(features(folder.file("encoder.pth")) == own);
   }
   SECTION("a file that does not fit is refused before a run is begun") {
     const test::Answer deeper =

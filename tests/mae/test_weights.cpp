@@ -31,7 +31,8 @@ mae::Config config_of(const Weights& weights) { return mae::config_of(weights.ch
 mae::ModelOutputs outputs_of(const std::string& path, const std::string& picture, const mae::Config& config,
                              DType compute) {
   kernels::Stream stream = cpu();
-  const auto model = mae::load_model(stream, Weights(path), config, compute, mae::Interpolation::transformers);
+  const auto model =
+      mae::load_model(stream, Weights(path), config, compute, {.interpolation = mae::Interpolation::transformers});
   mae::Batch batch;
   mae::append(batch, mae::read_image(hub + "/" + picture + ".png", 3), config.image_height, config.image_width, 0);
   return mae::model_outputs(stream, *model, batch, DType::u8,
@@ -196,6 +197,8 @@ TEST_CASE("an encoder alone is no model to reconstruct with, and says which file
   kernels::Stream stream = cpu();
   CHECK_THROWS_WITH(mae::load_model(stream, folder.file("encoder.safetensors"), DType::f32),
                     ContainsSubstring("an encoder and no decoder"));
+  const Weights weights(folder.file("encoder.safetensors"));
+  CHECK(mae::load_model(stream, weights, config_of(weights), DType::f32, {.optional = mae::is_decoder_key}));
 }
 
 TEST_CASE("other sizes and channels are adapted where they may be, and refused where not") {
