@@ -1,0 +1,30 @@
+# cmake --install: the programs, libmae_kernels.so with its header and Python module, and the libraries with their headers
+# for find_package(mae_cu), which docs/example uses.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/mae_cu)
+set(headers ${CMAKE_INSTALL_INCLUDEDIR}/mae_cu)
+
+foreach(program mae mae_bench)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} OPTIONAL)
+  endif()
+endforeach()
+install(FILES apps/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME mae)
+install(DIRECTORY apps/configs DESTINATION ${CMAKE_INSTALL_DATADIR}/mae_cu)
+
+if(TARGET mae_kernels_c)
+  install(TARGETS mae_kernels_c LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY kernels/python/ DESTINATION ${CMAKE_INSTALL_DATADIR}/mae_cu/python FILES_MATCHING PATTERN "*.py")
+endif()
+
+set_target_properties(mae_kernels PROPERTIES EXPORT_NAME kernels)
+set_target_properties(mae_engine PROPERTIES EXPORT_NAME engine)
+set_target_properties(mae_model PROPERTIES EXPORT_NAME model)
+install(TARGETS mae_flags mae_kernels mae_engine mae_model EXPORT mae_cu ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(EXPORT mae_cu NAMESPACE mae_cu:: FILE mae_cu-targets.cmake DESTINATION ${package})
+install(DIRECTORY kernels engine mae DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN cuda EXCLUDE PATTERN simt EXCLUDE)
+install(FILES ${CMAKE_BINARY_DIR}/generated/kernels/core/build.h DESTINATION ${headers}/kernels/core)
+configure_package_config_file(apps/mae_cu-config.cmake.in mae_cu-config.cmake INSTALL_DESTINATION ${package})
+write_basic_package_version_file(mae_cu-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/mae_cu-config.cmake ${CMAKE_BINARY_DIR}/mae_cu-config-version.cmake DESTINATION ${package})
