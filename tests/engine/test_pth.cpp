@@ -237,7 +237,7 @@ TEST_CASE("what is no file of named tensors is refused with advice") {
 TEST_CASE("dicts that hold themselves, or much too often, are refused") {
   if (!kernels::with_libzip) return;
   const std::string w = test::text("w") + test::tensor(), a = test::text("a"), b = test::text("b");
-  refuses_pickle("}q\x01(" + w + a + "h\x01u", "has dicts within dicts beyond 64 levels");
+  refuses_pickle("}q\x01(" + w + a + "h\x01u", "dicts within dicts");
   std::string deep = test::dict(w);
   for (int i = 0; i < 65; ++i) deep = test::dict(a + deep);
   refuses_pickle(deep, "has dicts within dicts beyond 64 levels");
