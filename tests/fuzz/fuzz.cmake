@@ -9,7 +9,8 @@ if(NOT CMAKE_CXX_COMPILER_ID STREQUAL Clang)
 endif()
 set(MAE_FUZZ_SECONDS 20 CACHE STRING "seconds that ctest runs each fuzz target")
 
-set(readers engine/checksum engine/files engine/json engine/mapped_file engine/safetensors mae/cifar mae/config mae/config_text mae/csv
+set(readers engine/checksum engine/files engine/json engine/mapped_file engine/pickle engine/pickle_calls engine/pth
+  engine/safetensors engine/tensor_file engine/zip_reader mae/cifar mae/config mae/config_text mae/csv
   mae/dataset mae/execution mae/exif mae/file_table mae/idx mae/image mae/image_folder mae/image_list mae/jpeg mae/npy
   mae/packed mae/png mae/stb_image_write mae/table_labels apps/command_line apps/model_options apps/nearest apps/options apps/options_text apps/toml)
 list(TRANSFORM readers APPEND .cpp)
@@ -20,6 +21,11 @@ target_compile_options(mae_readers PUBLIC -fsanitize=fuzzer-no-link)
 if(MAE_WITH_JPEG)
   target_link_libraries(mae_readers PRIVATE JPEG::JPEG)
   target_compile_definitions(mae_readers PRIVATE MAE_WITH_JPEG)
+endif()
+if(MAE_WITH_LIBZIP)
+  target_include_directories(mae_readers SYSTEM PRIVATE ${ZIP_INCLUDE_DIR})
+  target_link_libraries(mae_readers PRIVATE ${ZIP_LIBRARY})
+  target_compile_definitions(mae_readers PRIVATE MAE_WITH_LIBZIP)
 endif()
 
 add_custom_target(fuzz)  # what the preset builds

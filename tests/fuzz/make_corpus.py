@@ -3,8 +3,8 @@
     /usr/bin/python3 tests/fuzz/make_corpus.py
 
 It needs nothing but Python. All content is made up here; the JPEG and PNG files are those of tests/golden/images.bin,
-which tests/golden/make_image_golden.py makes of noise. Files named bug_* are inputs that once broke something; they
-are written by hand and left alone.
+which tests/golden/make_image_golden.py makes of noise, and the .pth files those of tests/golden/pth. Files named bug_* are
+inputs that once broke something; they are written by hand and left alone.
 """
 
 import gzip
@@ -170,6 +170,47 @@ def jpeg_files():
     yield "exif_big", images[0][:2] + exif(b"MM", 3) + images[0][2:]
 
 
+def pickled_text(text):
+    return b"X" + struct.pack("<I", len(text)) + text
+
+
+def pickled_tensor(kind, key, count, offset, shape, stride, parameter=False):
+    """The opcodes of torch._utils._rebuild_tensor_v2 and of the storage behind it."""
+    storage = pickled_text(b"storage") + b"ctorch\n" + kind + b"Storage\n" + pickled_text(key) + pickled_text(b"cpu")
+    sizes, strides = (b"(" + b"".join(b"K" + bytes([n]) for n in numbers) + b"t" for numbers in (shape, stride))
+    ordered = b"ccollections\nOrderedDict\n)R"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n((" + storage + b"K" + bytes([count]) + b"tQK" + bytes([offset])
+    tensor += sizes + strides + b"\x89" + ordered + b"tR"
+    return b"ctorch._utils\n_rebuild_parameter\n(" + tensor + b"\x88" + ordered + b"tR" if parameter else tensor
+
+
+def pickled_dict(**members):
+    return b"}(" + b"".join(pickled_text(name.encode()) + value for name, value in members.items()) + b"u"
+
+
+def pickle_files():
+    """Storage 0 has 64 bytes and storage 1 has 56: see fuzz_pickle.cpp."""
+    float_ = pickled_tensor(b"Float", b"0", 16, 2, [2, 3], [1, 4])
+    long = pickled_tensor(b"Long", b"1", 7, 0, [7], [1])
+    half = pickled_tensor(b"BFloat16", b"0", 32, 31, [], [], parameter=True)
+    yield "tensors", b"\x80\x02" + pickled_dict(a=float_, b=long, c=half) + b"."
+    namespace = b"cargparse\nNamespace\n)\x81}(" + pickled_text(b"lr") + b"G\x3f\xe0\0\0\0\0\0\0ub"
+    beside = pickled_dict(
+        epoch=b"K\x03", lr=b"G\x3f\xe0\0\0\0\0\0\0", args=namespace, model=pickled_dict(**{"module.w": float_}),
+        sizes=b"](K\x01M\x01\x02J\xff\xff\xff\xffe", seed=b"\x8a\x05\0\0\0\0\x01", none=b"N\x88\x86", raw=b"C\x01\xff")
+    yield "training", b"\x80\x02" + beside + b"."
+    frame = b"\x8c\x05torch\x94\x8c\x04Size\x94\x93\x94(K\x02K\x03t\x85R\x94h\x00\x8c\x05int64\x93\x94"
+    nested = b"}\x94" + pickled_text(b"n") + pickled_dict(x=long) + b"s"
+    yield "protocol4", b"\x80\x04\x95\x20\0\0\0\0\0\0\0" + nested + frame + b"00."
+    yield "memo", b"\x80\x02]q\x01(h\x01h\x01e]r\2\0\0\0j\x01\0\0\0a\x86."
+    yield "system", b"\x80\x02cposix\nsystem\n" + pickled_text(b"ls") + b"\x85R."
+
+
+def pth_files():
+    for name in ["plain", "training", "views", "parameters", "nested", "old"]:
+        yield name, (HERE.parent / "golden" / "pth" / f"{name}.pth").read_bytes()
+
+
 def toml_files():
     yield "keys", b'model = "mae_vit_tiny_patch16"\nbatch = 8\nmask_ratio = 0.75\nnorm_pix = true\n'
     yield "lists", b"image_size = [32, 16]\nmean = [0.5, 0.5, 0.5]\nstd = 0.25\nkernels = [\"matmul=reference\", 'b']\n"
@@ -189,6 +230,8 @@ def main():
         "png": png_files,
         "jpeg": jpeg_files,
         "toml": toml_files,
+        "pickle": pickle_files,
+        "pth": pth_files,
     }
     for target, files in targets.items():
         folder = HERE / "corpus" / target
