@@ -67,8 +67,6 @@ std::string events_of(const Json& evaluation, RunKind kind, double time) {
   return events_of(time, evaluation.at("step").as_int(), ours) + events_of(time, epoch, official);
 }
 
-std::string picture_path(const std::string& run) { return (fs::path(run) / "pictures" / "learning.png").string(); }
-
 }  // namespace
 
 std::string write_event_file(const std::string& folder, const std::string& run, RunKind kind) {
@@ -87,8 +85,8 @@ std::string write_event_file(const std::string& folder, const std::string& run, 
     }
     for (const Json& line : logs.evaluations)
       bytes += events_of(line, kind, wall_time_after(logs, times, line.at("step").as_int()));
-    if (done > 0 && fs::exists(picture_path(run)))
-      bytes += engine::image_event(times.back(), done, "learning", engine::read_file(picture_path(run)));
+    if (const std::string picture = learning_picture(run); done > 0 && fs::exists(picture))
+      bytes += engine::image_event(times.back(), done, "learning", engine::read_file(picture));
     file.write(bytes);
   });
   remove_others(folder, path);
