@@ -24,7 +24,7 @@ using test::joined, test::Words;
 struct Setting {
   TestFolder folder;
   std::string run = folder.file("run"), page_path = folder.file("page.html");
-  Setting() {
+  Setting() {                                         // once for all cases: what they change they copy
     test::write_idx(folder.path(), "train", 48, 16);  // 6 steps an epoch
     test::write_idx(folder.path(), "t10k", 20, 16);
     pretrain(run, {"--pictures", "2"});
@@ -41,6 +41,11 @@ struct Setting {
     return engine::read_file(page_path);
   }
 };
+
+const Setting& setting() {
+  static const Setting once;
+  return once;
+}
 
 std::size_t count(const std::string& text, const std::string& part) {
   std::size_t n = 0;
@@ -83,7 +88,7 @@ void check_self_contained(const std::string& page) {
 }  // namespace
 
 TEST_CASE("a page holds the numbers of the logs, and nothing from elsewhere") {
-  const Setting s;
+  const Setting& s = setting();
   const std::string page = s.page({s.run}), log = s.run + "/log.jsonl";
   check_self_contained(page);
   const std::string loss = between(page, "aria-label=\"Loss\"", "</svg>");
@@ -135,7 +140,7 @@ TEST_CASE("a long series keeps its peaks") {
 }
 
 TEST_CASE("text of a run's files stays text") {
-  const Setting s;
+  const Setting& s = setting();
   CHECK(apps::escaped("a<b>&\"'\n\x7f") == "a&lt;b&gt;&amp;&quot;&#39;  ");
   const std::string run = s.folder.file("<b onload='x'>&");
   fs::copy(s.run, run, fs::copy_options::recursive);
@@ -155,7 +160,7 @@ TEST_CASE("text of a run's files stays text") {
 }
 
 TEST_CASE("runs are compared: a line each, and what is not the same") {
-  const Setting s;
+  const Setting& s = setting();
   const std::string other = s.folder.file("other"), twin = s.folder.file("below/run");
   s.pretrain(other, {"--blr", "0.02"});
   const std::string page = s.page({s.run, other});
@@ -177,7 +182,7 @@ TEST_CASE("runs are compared: a line each, and what is not the same") {
 }
 
 TEST_CASE("classifiers: accuracy over epochs") {
-  const Setting s;
+  const Setting& s = setting();
   const std::string tuned = s.folder.file("tuned");
   const std::string checkpoint = engine::newest_whole_checkpoint(s.run + "/checkpoints")->path;
   const Words words{"finetune",
@@ -207,11 +212,13 @@ TEST_CASE("classifiers: accuracy over epochs") {
 }
 
 TEST_CASE("a run at work has a page; what is missing or damaged is named, and no page is written") {
-  const Setting s;
-  std::ofstream(s.run + "/log.jsonl", std::ios::app) << "{\"step\":12,\"ep";  // being written
+  const Setting& s = setting();
+  const std::string run = s.folder.file("at_work");
+  fs::copy(s.run, run, fs::copy_options::recursive);
+  std::ofstream(run + "/log.jsonl", std::ios::app) << "{\"step\":12,\"ep";  // being written
   for (const char* file : {"timing.jsonl", "events.jsonl", "evaluations.jsonl", "pictures/learning.png"})
-    fs::remove(s.run + "/" + file);
-  const std::string page = s.page({s.run});
+    fs::remove(run + "/" + file);
+  const std::string page = s.page({run});
   CHECK_THAT(page, ContainsSubstring("aria-label=\"Loss\"") && !ContainsSubstring("Throughput"));
   const std::string begun = s.folder.file("begun");
   fs::create_directory(begun);
@@ -220,8 +227,8 @@ TEST_CASE("a run at work has a page; what is missing or damaged is named, and no
   CHECK_THAT(s.page({begun}), ContainsSubstring("no data yet") && ContainsSubstring("0 of 2, not finished"));
 
   fs::remove(s.page_path);
-  const auto refused = [&](const std::string& run, const std::string& named, int code = apps::bad_input) {
-    const test::Answer answer = test::mae_answer({"report", run, "--out", s.page_path});
+  const auto refused = [&](const std::string& folder, const std::string& named, int code = apps::bad_input) {
+    const test::Answer answer = test::mae_answer({"report", folder, "--out", s.page_path});
     INFO(answer.error);
     CHECK(answer.code == code);
     CHECK_THAT(answer.error, ContainsSubstring(named));
