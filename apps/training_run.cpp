@@ -369,11 +369,6 @@ class Run {
 
 }  // namespace
 
-kernels::Error unreadable(const mae::Damaged& d) {
-  return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
-                        "repair it; `mae data` lists all of them");
-}
-
 mae::LoaderOptions loader_options(const RunSetup& o, const mae::Config& model, const mae::Augmentation& augmentation) {
   return {.seed = o.recipe.seed,
           .batch = o.recipe.batch,
