@@ -9,7 +9,8 @@ inline constexpr const char* report_style = R"css(
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --soft: #5c6166; --rule: #e2e4e7; --card: #f7f8f9;
   --c0: #0072b2; --c1: #d55e00; --c2: #009e73; --c3: #cc79a7; --c4: #e69f00; --c5: #56b4e9; --c6: #000; }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #15181b; --ink: #e8eaec; --soft: #a3a9af; --rule: #33383d; --card: #1d2125; --c0: #3a97d8; --c6: #fff; } }
+  :root { --paper: #15181b; --ink: #e8eaec; --soft: #a3a9af; --rule: #33383d; --card: #1d2125;
+    --c0: #3a97d8; --c6: #fff; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1280px; padding: 20px; background: var(--paper); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }

@@ -73,7 +73,7 @@ ReportedRun read_reported_run(const std::string& folder) {
   read_config((path / "config.toml").string(), run);
   run.kind = kind_of(run);
   run.logs = read_run_logs(folder);
-  const std::string learning = (path / "pictures" / "learning.png").string();
+  const std::string learning = learning_picture(folder);
   if (fs::exists(learning)) {
     run.learning = engine::read_file(learning);
     if (!run.learning.starts_with("\x89PNG"))

@@ -1,4 +1,4 @@
-// What is refused before a run writes anything.
+// What is refused before a run writes anything, and what is said of images.
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -144,6 +144,11 @@ std::optional<engine::FoundCheckpoint> check_run_folder(const RunSetup& setup, c
   require(identity.same_model(checkpoint, newest->path), newest->path,
           "the checkpoint's model is not the one configured", "the same --model and sizes as RUN/config.toml says");
   return newest;
+}
+
+kernels::Error unreadable(const mae::Damaged& d) {
+  return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
+                        "repair it; `mae data` lists all of them");
 }
 
 }  // namespace apps

@@ -90,11 +90,10 @@ std::string last_value(const ReportedRun& run, const std::string& key) {
 std::string model_text(const ReportedRun& run) {
   const auto o = [&](const char* key) { return run.option(key); };
   if (o("dim").empty()) return {};
-  std::string text = fmt::format("ViT: image {}, {} channels, patch {}, encoder {} wide and {} deep", o("image_size"),
+  std::string text = fmt::format("image side {}, channels {}, patch {}, encoder {} x {}", o("image_size"),
                                  o("channels"), o("patch"), o("dim"), o("depth"));
   if (run.kind == RunKind::pretraining)
-    text += fmt::format(", decoder {} wide and {} deep, {} of the patches masked", o("decoder_dim"), o("decoder_depth"),
-                        o("mask_ratio"));
+    text += fmt::format(", decoder {} x {}, mask ratio {}", o("decoder_dim"), o("decoder_depth"), o("mask_ratio"));
   return text;
 }
 
@@ -118,6 +117,24 @@ std::string device_text(const ReportedRun& run) {
 
 double images_per_second(const ReportedRun& run, const Sums& s) {
   return static_cast<double>(s.timed) * option_number(run, "batch") / s.seconds;
+}
+
+void add_results(std::vector<Fact>& all, const ReportedRun& run) {
+  constexpr std::pair<const char*, const char*> metrics[] = {{"validation_loss", "validation loss"},
+                                                             {"top1", "top-1"},
+                                                             {"top5", "top-5"},
+                                                             {"balanced_accuracy", "balanced accuracy"},
+                                                             {"auroc", "AUROC"},
+                                                             {"map", "mean average precision"},
+                                                             {"macro_f1", "macro F1"}};
+  for (const auto& [key, name] : metrics) {
+    const std::string last = last_value(run, key);
+    if (last.empty()) continue;
+    const Best best = best_of(run, key);
+    all.push_back({fmt::format("{}, last", name), last});
+    all.push_back({fmt::format("{}, best", name),
+                   fmt::format("{} after epoch {:.4g}", metric_text(key, best.value), best.epoch)});
+  }
 }
 
 void add_speed(std::vector<Fact>& all, const ReportedRun& run, const Sums& s) {
@@ -157,7 +174,7 @@ std::vector<Fact> headline(const ReportedRun& run) {
   std::vector<Fact> all;
   if (!key.empty()) {
     const Best best = best_of(run, key);
-    all.push_back({fmt::format("best {}, after epoch {:g}", key == "top1" ? "top-1" : key, best.epoch),
+    all.push_back({fmt::format("best {}, after epoch {:.4g}", key == "top1" ? "top-1" : "AUROC", best.epoch),
                    metric_text(key, best.value)});
   }
   if (const std::string loss = last_value(run, "validation_loss"); !loss.empty())
@@ -178,14 +195,7 @@ std::vector<Fact> facts(const ReportedRun& run) {
       {"epochs", progress_text(run, s)},
       {"steps", fmt::format("{} of {} images", thousands(std::int64_t(run.logs.steps.size())), run.option("batch"))},
       {"training loss, mean of the last epoch", digits(s.last_loss)}};
-  for (const char* key : {"validation_loss", "top1", "top5", "balanced_accuracy", "auroc", "map", "macro_f1"}) {
-    const std::string last = last_value(run, key);
-    if (last.empty()) continue;
-    const Best best = best_of(run, key);
-    const std::string name = key == std::string("validation_loss") ? "validation loss" : key;
-    all.push_back({name + ", last", last});
-    all.push_back({name + ", best", fmt::format("{} after epoch {:g}", metric_text(key, best.value), best.epoch)});
-  }
+  add_results(all, run);
   add_speed(all, run, s);
   add_incidents(all, run, s);
   all.push_back({"seed", run.option("seed")});

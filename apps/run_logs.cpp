@@ -62,6 +62,10 @@ std::vector<Json> read_positioned(const std::string& path) {
 
 }  // namespace
 
+std::string learning_picture(const std::string& folder) {
+  return (fs::path(folder) / "pictures" / "learning.png").string();
+}
+
 StepRecord step_record(const Json& line) {
   return {.step = line.at("step").as_int(),
           .epoch = line.at("epoch").as_double(),

@@ -29,6 +29,9 @@ struct RunLogs {
 /// there. Throws, naming file and line, where one cannot be read.
 RunLogs read_run_logs(const std::string& folder);
 
+/// RUN/pictures/learning.png, which only a pretraining has.
+std::string learning_picture(const std::string& folder);
+
 /// A line of log.jsonl; its times are not known. Throws where a key is missing.
 StepRecord step_record(const engine::Json& line);
 

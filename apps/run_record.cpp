@@ -116,8 +116,12 @@ void RunRecord::end_epoch() {
   try_to(epochs_path_, [&] { epochs_.end_epoch(); });
 }
 
-void RunRecord::picture(const std::string& path, std::int64_t done) {
-  if (tensorboard_) try_to(tensorboard_->path(), [&] { tensorboard_->picture(engine::read_file(path), done); });
+void RunRecord::picture(std::int64_t done, std::int64_t total) {
+  const std::int64_t part = done * 20 / total;
+  const std::string path = learning_picture(folder_);
+  if (!tensorboard_ || part == pictured_ || !std::filesystem::exists(path)) return;
+  pictured_ = part;
+  try_to(tensorboard_->path(), [&] { tensorboard_->picture(engine::read_file(path), done); });
 }
 
 void RunRecord::event(Json line, std::int64_t step, double epoch) {

@@ -45,8 +45,8 @@ class RunRecord {
   /// The epoch that the last step ended, if it ended one, needs no further evaluation: its line of log.txt. Never
   /// throws for a full disk.
   void end_epoch();
-  /// A PNG for TensorBoard.
-  void picture(const std::string& path, std::int64_t done);
+  /// pictures/learning.png has been drawn: for TensorBoard, twenty times in a run of `total` steps.
+  void picture(std::int64_t done, std::int64_t total);
   /// A line of events.jsonl, with the wall clock. Never throws for a full disk.
   void event(engine::Json line, std::int64_t step, double epoch);
   /// Waits until the disk has every line of log.jsonl, evaluations.jsonl and log.txt; throws where it does not take
@@ -70,6 +70,7 @@ class RunRecord {
   std::optional<TensorBoardLog> tensorboard_;  // behind open(), where it is wanted
   ProgressWriter progress_;
   bool evaluated_ = false;
+  std::int64_t pictured_ = -1;     // twentieths of the run, up to the last picture
   std::set<std::string> failing_;  // files whose last line the disk did not take
 };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -26,10 +27,19 @@ std::string new_path(const std::string& folder) {
   return (fs::path(folder) / fmt::format("{}{:017.6f}{}", file_begin, unix_seconds(), file_end)).string();
 }
 
-void remove_others(const std::string& folder, const std::string& kept) {
+/// A TensorBoard that is looking reads the newest of them: emptied, it is at its end, and the next one is looked for;
+/// removed, it is looked for in vain for ever.
+void retire_others(const std::string& folder, const std::string& kept) {
+  std::vector<fs::path> others;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(file_begin) && name.ends_with(file_end) && entry.path() != kept) fs::remove(entry.path());
+    if (name.starts_with(file_begin) && name.ends_with(file_end) && entry.path() != kept)
+      others.push_back(entry.path());
+  }
+  std::sort(others.begin(), others.end());
+  for (const fs::path& path : others) {
+    if (path == others.back()) fs::resize_file(path, 0);
+    else fs::remove(path);
   }
 }
 
@@ -67,8 +77,6 @@ std::string events_of(const Json& evaluation, RunKind kind, double time) {
   return events_of(time, evaluation.at("step").as_int(), ours) + events_of(time, epoch, official);
 }
 
-std::string picture_path(const std::string& run) { return (fs::path(run) / "pictures" / "learning.png").string(); }
-
 }  // namespace
 
 std::string write_event_file(const std::string& folder, const std::string& run, RunKind kind) {
@@ -87,11 +95,11 @@ std::string write_event_file(const std::string& folder, const std::string& run, 
     }
     for (const Json& line : logs.evaluations)
       bytes += events_of(line, kind, wall_time_after(logs, times, line.at("step").as_int()));
-    if (done > 0 && fs::exists(picture_path(run)))
-      bytes += engine::image_event(times.back(), done, "learning", engine::read_file(picture_path(run)));
+    if (const std::string picture = learning_picture(run); done > 0 && fs::exists(picture))
+      bytes += engine::image_event(times.back(), done, "learning", engine::read_file(picture));
     file.write(bytes);
   });
-  remove_others(folder, path);
+  retire_others(folder, path);
   return path;
 }
 

@@ -17,8 +17,9 @@
 
 namespace apps {
 
-/// Writes everything that the logs of `run` hold to a new file in `folder`, which is made, and returns its path. Files
-/// that this function left there before are removed. `run`/pictures/learning.png goes along, as it is now.
+/// Writes everything that the logs of `run` hold to a new file in `folder`, which is made, and returns its path. Of the
+/// files that this function left there before the newest is emptied, the others are removed.
+/// `run`/pictures/learning.png goes along, as it is now.
 std::string write_event_file(const std::string& folder, const std::string& run, RunKind kind);
 
 /// Follows a run. A file of its own for each start, with what the logs hold in front: so it has each step once, however

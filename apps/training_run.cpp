@@ -307,19 +307,10 @@ class Run {
     if (!job_.draw) return;
     try {
       job_.draw(position(done), *record_);
-      show_in_tensorboard(done);
+      record_->picture(done, training_.total());
     } catch (const kernels::Error& error) {
       record_->progress().note("warning: no picture: " + std::string(error.what()));
     }
-  }
-
-  /// Not every epoch's: twenty of a run are enough to see it learn.
-  void show_in_tensorboard(std::int64_t done) {
-    const std::string picture = (fs::path(picture_folder_) / "learning.png").string();
-    const std::int64_t part = done * 20 / training_.total();
-    if (part == shown_part_ || !fs::exists(picture)) return;
-    shown_part_ = part;
-    record_->picture(picture, done);
   }
 
   std::optional<kernels::Error> try_to_save(std::int64_t done) {
@@ -372,17 +363,11 @@ class Run {
   std::optional<StepProfile> profile_;
   std::vector<std::int64_t> skipped_;  // steps whose batches were left out
   std::int64_t first_step_ = 0;
-  std::int64_t shown_part_ = -1;  // of the run, in twentieths, that TensorBoard has a picture of
-  int damaged_ = 0;               // unreadable images so far
+  int damaged_ = 0;  // unreadable images so far
   bool pictured_once_ = false;
 };
 
 }  // namespace
-
-kernels::Error unreadable(const mae::Damaged& d) {
-  return kernels::Error("unreadable image, another stands in for it: " + d.error.fact(), d.error.where(),
-                        "repair it; `mae data` lists all of them");
-}
 
 mae::LoaderOptions loader_options(const RunSetup& o, const mae::Config& model, const mae::Augmentation& augmentation) {
   return {.seed = o.recipe.seed,

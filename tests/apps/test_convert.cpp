@@ -20,7 +20,7 @@ using test::Words;
 
 const std::string hub = std::string(MAE_SOURCE_DIR) + "/tests/golden/weights";
 
-test::Answer done(const Words& words) {
+test::Answer succeeded(const Words& words) {
   test::Answer answer = mae_answer(words);
   INFO(answer.error);
   REQUIRE(answer.code == apps::done);
@@ -43,11 +43,11 @@ engine::Json first_event(const std::string& run) {
 
 TEST_CASE("convert says what it read and wrote, and reconstruct takes either") {
   const TestFolder folder;
-  const test::Answer converted = done({"convert", hub, folder.file("official.pth")});
+  const test::Answer converted = succeeded({"convert", hub, folder.file("official.pth")});
   CHECK_THAT(converted.output, ContainsSubstring("names of Hugging Face's transformers: encoder and decoder"));
   CHECK_THAT(converted.output, ContainsSubstring("50 tensors, official"));
   const auto values = [&](const std::string& checkpoint, const std::string& name) {
-    done({"reconstruct", hub + "/square.png", "--checkpoint", checkpoint, "--noise", "torch:2", "--values",
+    succeeded({"reconstruct", hub + "/square.png", "--checkpoint", checkpoint, "--noise", "torch:2", "--values",
           folder.file(name), "--out", folder.file("strip.png")});
     return engine::SafetensorsFile(folder.file(name));
   };
@@ -66,11 +66,11 @@ TEST_CASE("convert says what it read and wrote, and reconstruct takes either") {
 TEST_CASE("another image size is interpolated by reconstruct and by convert alike") {
   const TestFolder folder;
   const Words size{"--image-size", "8,20"};
-  done(joined({"convert", hub, folder.file("wide.safetensors")}, size));
+  succeeded(joined({"convert", hub, folder.file("wide.safetensors")}, size));
   CHECK(mae::config_of(mae::Weights(folder.file("wide.safetensors")).checkpoint(), "wide").image_width == 20);
   const auto loss_line = [&](const Words& words) {
     const std::string out =
-        done(joined({"reconstruct", hub + "/wide.png", "--out", folder.file("strip.png")}, words)).output;
+        succeeded(joined({"reconstruct", hub + "/wide.png", "--out", folder.file("strip.png")}, words)).output;
     return out.substr(out.find("patches visible"));
   };
   CHECK(loss_line(joined({"--checkpoint", hub}, size)) == loss_line({"--checkpoint", folder.file("wide.safetensors")}));
@@ -108,9 +108,9 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
 
   SECTION("a run that goes on does not need the file any more") {
     fs::copy(hub, folder.file("hub"));
-    done(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--stop-after", "1"}));
+    succeeded(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--stop-after", "1"}));
     fs::remove_all(folder.file("hub"));
-    done(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--resume", "auto"}));
+    succeeded(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--resume", "auto"}));
     CHECK(engine::read_file(engine::newest_whole_checkpoint(folder.file("again/checkpoints"))->path).size() ==
           engine::read_file(checkpoint).size());
     const test::Answer fresh = mae_answer(init_words(folder.path(), folder.file("fresh"), folder.file("hub")));
@@ -119,15 +119,15 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
   }
   SECTION("an encoder of any program gives the features that the checkpoint gives") {
     const auto features = [&](const std::string& file) {
-      done({"embed", "--checkpoint", file, "--data", folder.path(), "--out", folder.file("features.npy")});
+      succeeded({"embed", "--checkpoint", file, "--data", folder.path(), "--out", folder.file("features.npy")});
       return engine::read_file(folder.file("features.npy"));
     };
     const std::string own = features(checkpoint);
-    done({"convert", checkpoint, folder.file("run.pth")});
+    succeeded({"convert", checkpoint, folder.file("run.pth")});
     CHECK(features(folder.file("run.pth")) == own);
-    done({"convert", folder.file("run.pth"), folder.file("vit"), "--format", "hf"});
+    succeeded({"convert", folder.file("run.pth"), folder.file("vit"), "--format", "hf"});
     CHECK(features(folder.file("vit")) == own);
-    done({"convert", folder.file("vit"), folder.file("encoder.pth"), "--format", "timm", "--heads", "2"});
+    succeeded({"convert", folder.file("vit"), folder.file("encoder.pth"), "--format", "timm", "--heads", "2"});
     CHECK(features(folder.file("encoder.pth")) == own);
   }
   SECTION("a file that does not fit is refused before a run is begun") {

@@ -88,7 +88,7 @@ TEST_CASE("a fine-tuning that is stopped and killed ends with the logs and the b
     REQUIRE(test::mae_command(joined(words(broken), {"--resume", "auto"})) == apps::done);
     CHECK(lines_of(whole + "/log.jsonl").size() == (probe ? 21 : 18));
     CHECK(lines_of(whole + "/evaluations.jsonl").size() == (probe ? 8 : 3));
-    for (const char* file : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors"})
+    for (const char* file : {"/log.jsonl", "/log.txt", "/evaluations.jsonl", "/best.safetensors"})
       CHECK((engine::read_file(whole + file) == engine::read_file(broken + file)));
     CHECK((engine::read_file(newest(whole)) == engine::read_file(newest(broken))));
     CHECK(fs::file_size(whole + "/pictures/accuracy.png") > 1000);
@@ -118,7 +118,8 @@ TEST_CASE("an evaluation that failed is made up for when the run goes on") {
   const test::Answer again = test::mae_answer(joined(words(broken), {"--resume", "auto"}));
   REQUIRE(again.code == apps::done);
   CHECK_THAT(again.output + again.error, ContainsSubstring("after step 12, top1"));
-  for (const char* name : {"/log.jsonl", "/evaluations.jsonl", "/best.safetensors", "/pictures/accuracy.png"})
+  for (const char* name :
+       {"/log.jsonl", "/log.txt", "/evaluations.jsonl", "/best.safetensors", "/pictures/accuracy.png"})
     CHECK((engine::read_file(whole + name) == engine::read_file(broken + name)));
 }
 

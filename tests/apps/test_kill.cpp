@@ -87,7 +87,8 @@ TEST_CASE("killed at any moment and resumed, a run ends with the same bits") {
   }
   INFO(engine::read_file(killed + ".output"));
   REQUIRE(test::wait_for(test::start("mae", words(killed), killed + ".output")) == 0);
-  CHECK(engine::read_file(killed + "/log.jsonl") == engine::read_file(whole + "/log.jsonl"));
+  for (const char* log : {"/log.jsonl", "/log.txt"})
+    CHECK(engine::read_file(killed + log) == engine::read_file(whole + log));
   const auto last = [](const std::string& run) {
     return engine::read_file(engine::newest_whole_checkpoint(run + "/checkpoints")->path);
   };
