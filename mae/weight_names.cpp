@@ -110,8 +110,8 @@ std::vector<std::string> names_of(const std::string& key, const Names& names) {
 
 std::optional<Names> find_names(const std::function<bool(const std::string&)>& has) {
   const Names known[] = {{Naming::official, ""},     {Naming::transformers, "vit."}, {Naming::transformers5, "vit."},
-                         {Naming::modules5, "vit."}, {Naming::transformers, ""},     {Naming::modules5, ""},
-                         {Naming::mmpretrain, ""}};
+                         {Naming::modules5, "vit."}, {Naming::transformers, ""},     {Naming::transformers5, ""},
+                         {Naming::modules5, ""},     {Naming::mmpretrain, ""}};
   std::optional<Names> found;
   for (const Names& names : known) {
     const auto there = [&](const char* key) { return has(names_of(key, names).front()); };

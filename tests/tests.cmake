@@ -14,7 +14,7 @@ endif()
 
 # The time of tests is the compiler's.
 if(MAE_SANITIZE)
-  set(test_options -O0)
+  set(test_options -O0 ${checked_less})
 else()
   set(test_options $<$<CONFIG:Release>:-O1>)
 endif()

@@ -93,7 +93,7 @@ TEST_CASE("convert refuses names that do not say what is to be written") {
 TEST_CASE("pretraining begins with weights of another size and other channels, and says what became of each tensor") {
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 24, 16);
-  const test::Answer answer = done(init_words(folder.path(), folder.file("run"), hub));
+  const test::Answer answer = succeeded(init_words(folder.path(), folder.file("run"), hub));
   CHECK_THAT(answer.output, ContainsSubstring("47 tensors loaded, 1 adapted, 2 with initial values, 2 ignored"));
   CHECK_THAT(answer.output, ContainsSubstring("patch_embed.proj.weight: from 3 channels to 1, each their mean"));
   const engine::Json event = first_event(folder.file("run"));
