@@ -10,7 +10,7 @@ endif()
 set(MAE_FUZZ_SECONDS 12 CACHE STRING "seconds that ctest runs each fuzz target")
 
 set(readers engine/checksum engine/files engine/json engine/mapped_file engine/pickle engine/pickle_calls engine/pth
-  engine/safetensors engine/tensor_file engine/zip_reader mae/cifar mae/config mae/config_text mae/csv
+  engine/safetensors engine/tensor_file engine/utf8 engine/zip_reader mae/cifar mae/config mae/config_text mae/csv
   mae/dataset mae/execution mae/exif mae/file_table mae/idx mae/image mae/image_folder mae/image_list mae/jpeg mae/npy
   mae/packed mae/png mae/stb_image_write mae/table_labels apps/command_line apps/model_options apps/nearest apps/options apps/options_text apps/toml)
 list(TRANSFORM readers APPEND .cpp)
