@@ -84,6 +84,10 @@ void require_classes(const std::vector<std::string>& of_classifier, const mae::D
     throw kernels::Error("these images have no labels", data.path,
                          "class folders, an IDX or CIFAR-10 file, or a table");
   const std::vector<std::string>& own = data.classes;
+  // a file of others' weights has no names: its classes are those of the images, in order
+  std::size_t numbered = 0;
+  while (numbered < of_classifier.size() && of_classifier[numbered] == std::to_string(numbered)) ++numbered;
+  if (numbered == of_classifier.size() && own.size() == numbered) return;
   if (own.size() <= of_classifier.size() && std::equal(own.begin(), own.end(), of_classifier.begin())) return;
   throw kernels::Error("these images are of other classes (" + std::to_string(own.size()) +
                            ") than the classifier's (" + std::to_string(of_classifier.size()) + ")",

@@ -102,6 +102,7 @@ int finetune_with(FinetuneCommand o, OptionTable& table, int argc, char** argv) 
   if (o.checkpoint.empty() && !o.from_scratch)
     throw UsageError("there is no encoder to begin with", "--checkpoint", "--checkpoint FILE, or --from-scratch");
   const StopRequest stop(start + o.command.max_seconds);
+  if (!o.checkpoint.empty()) mae::require_known(o.job.tuning.classifier.encoder, o.checkpoint);
   mae::validate(o.job.tuning.classifier.encoder);
   mae::validate(o.job.recipe);
   const kernels::Device device = open_device(o.command.device);

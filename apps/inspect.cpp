@@ -143,6 +143,7 @@ int inspect(int argc, char** argv) {
   options.add("tensors", tensors, "the table of tensors");
   options.add("json", json, "one line of JSON instead of tables");
   if (!options.parse(argc, argv)) return done;
+  path = mae::tensors_at(path);
   const auto file = engine::open_tensor_file(path);
   const std::optional<bool> checksum = engine::checksum_holds(engine::InputFile(path));
   json ? print_json(*file, checksum) : print_text(*file, checksum, tensors);

@@ -53,13 +53,15 @@ void add_batch(std::map<std::string, std::int64_t>& numbers, std::vector<std::st
     return numbers.contains(flag) ? numbers[flag] : otherwise;
   };
   const bool submitted = numbers.contains("--nodes") || numbers.contains("--ngpus");
-  const std::int64_t devices = take(
-      "--world-size", submitted ? take("--nodes", 2) * take("--ngpus", 8) : 1);  // defaults of submitit_pretrain.py
+  const std::int64_t nodes = std::clamp<std::int64_t>(take("--nodes", 2), 0, 1 << 24);
+  const std::int64_t devices =
+      take("--world-size", submitted ? nodes * take("--ngpus", 8) : 1);  // defaults of submitit_pretrain.py
   const std::int64_t micro = take("--batch-size", 64);
+  std::int64_t batch = 1;
   for (const std::int64_t n : {devices, micro, take("--accum-iter", 1)})
-    if (n < 1 || n > 1 << 24) throw UsageError("sizes are positive, and at most 2^24", "--batch_size, --accum_iter");
-  words.insert(words.end(), {"--micro-batch", std::to_string(micro), "--batch",
-                             std::to_string(micro * take("--accum-iter", 1) * devices)});
+    if (n < 1 || __builtin_mul_overflow(batch, n, &batch) || batch > 1 << 24)
+      throw UsageError("sizes are positive, and a batch has at most 2^24 images", "--batch_size, --accum_iter");
+  words.insert(words.end(), {"--micro-batch", std::to_string(micro), "--batch", std::to_string(batch)});
 }
 
 }  // namespace
@@ -81,7 +83,7 @@ Translation from_official(const std::vector<std::string>& words) {
     if ((counts || no_meaning) && !flag.value && i + 1 < words.size()) flag.value = words[++i];
     if (counts) {
       const auto number = engine::parse_number<std::int64_t>(flag.value.value_or(""));
-      if (!number) throw UsageError("\"" + flag.value.value_or("") + "\" is no whole number", words[i]);
+      if (!number) throw UsageError("\"" + flag.value.value_or("") + "\" is no whole number", flag.name);
       numbers[flag.name] = *number;
     } else if (no_meaning || holds(without_value, flag.name)) {
       out.ignored.push_back(flag.name);

@@ -30,11 +30,11 @@ struct PretrainCommand {
 
 void add_options(OptionTable& t, PretrainCommand& o) {
   mae::Recipe& r = o.job.recipe;
-  add_model_options(t, o.job.config, &o.job.init);
   t.on_key("init", [&o] {
     if (std::filesystem::exists(o.job.init))  // else said later: a run that goes on does not need it any more
       o.job.config = mae::config_of(mae::Weights(o.job.init).checkpoint(), o.job.init);
   });
+  add_model_options(t, o.job.config, &o.job.init);
   t.add("init_channels", o.init_channels,
         "patch projection of --init FILE for another number of channels: each the mean of the old ones, the old ones "
         "repeated, or initial values")
@@ -114,6 +114,7 @@ int pretrain(int argc, char** argv) {
   settle(o.command, o.job);
   settle_init(o);
   const StopRequest stop(start + o.command.max_seconds);
+  if (!o.job.init.empty()) mae::require_known(o.job.config, o.job.init);
   mae::validate(o.job.config);
   mae::validate(o.job.recipe);
   o.job.bands = shown_bands(o.show_channels, o.job.config.channels);

@@ -32,7 +32,6 @@ mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::
 }
 
 mae::LoadPlan init_plan(const PretrainingOptions& o, const mae::Weights& weights, const mae::Model& model) {
-  mae::require_known(o.config, o.init);
   const auto optional = [&](const std::string& key) {
     return mae::is_decoder_key(key) ? !weights.has_decoder()
                                     : key.starts_with("norm.") && weights.find("fc_norm.weight");

@@ -64,14 +64,6 @@ std::unique_ptr<engine::Parameters> average_like(kernels::Stream& stream, const 
 LoadReport load_encoder(const std::string& path, kernels::Stream& stream, Classifier& classifier) {
   const Weights weights(path);
   const Config& ours = classifier.config().encoder;
-  const Config theirs = config_of(weights.checkpoint(), path);
-  // what shapes do not tell: another number of heads, or blocks that would be left out
-  if (theirs.depth != ours.depth || (theirs.heads > 0 && theirs.heads != ours.heads) ||
-      theirs.qkv_bias != ours.qkv_bias)
-    throw kernels::Error(fmt::format("its encoder has {} blocks of {} heads, the classifier's {} of {}; or only one of "
-                                     "them has biases of q, k and v",
-                                     theirs.depth, theirs.heads, ours.depth, ours.heads),
-                         path, "the sizes that the checkpoint has");
   const LoadPlan plan(weights, classifier.parameters(), ours,
                       {.optional = is_classifier_key, .left_out = is_classifier_key});
   plan.load(stream, classifier.parameters());

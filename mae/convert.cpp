@@ -76,10 +76,7 @@ class Collector {
     const WeightEntry& entry = *weights_.find(segment.name);
     HostTensor tensor{
         entry.key, entry.type, {segment.shape.dims.begin(), segment.shape.dims.begin() + segment.shape.rank}, {}};
-    if (const engine::StoredTensor* average = weights_.file().find("ema." + entry.key)) {
-      tensor.bytes.resize(average->bytes());  // what is evaluated of a run that keeps an average
-      weights_.file().read(*average, tensor.bytes.data());
-    } else if (fate->fate == Fate::loaded) {
+    if (fate->fate == Fate::loaded) {
       tensor.bytes = weights_.read(entry);
     } else {
       tensor.type = entry.type == StoredType::f64 ? StoredType::f64 : StoredType::f32;
@@ -147,9 +144,10 @@ engine::Text metadata_for(const Weights& weights, const engine::Text& model) {
 
 }  // namespace
 
-LoadReport convert(const Weights& weights, const Config& config, WeightFormat format, const std::string& out,
+LoadReport convert(Weights weights, const Config& config, WeightFormat format, const std::string& out,
                    Interpolation interpolation) {
   require_known(config, weights.path());
+  weights.take_average();
   Collector collector(weights, config, format, interpolation);
   LoadReport report;
   engine::Text metadata;

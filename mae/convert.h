@@ -14,10 +14,11 @@ namespace mae {
 /// timm: official names without the decoder, which timm would take for a sign of DINOv2; of a classifier with its head.
 enum class WeightFormat { official, transformers, timm };
 
+/// Of a checkpoint that keeps an average of its weights, that is written: it is what is evaluated.
 /// `config`: of the model that is written, the weights' own or one of another image size. Atomically, file by file.
 /// Returns what became of the tensors; those without a value in the file are not written. Throws kernels::Error naming
 /// the file, or what the other program's model cannot be.
-LoadReport convert(const Weights& weights, const Config& config, WeightFormat format, const std::string& out,
+LoadReport convert(Weights weights, const Config& config, WeightFormat format, const std::string& out,
                    Interpolation interpolation = Interpolation::grid);
 
 }  // namespace mae

@@ -35,7 +35,15 @@ Interpolation interpolation_named(const std::string& name) {
 LoadPlan::LoadPlan(const Weights& weights, const engine::Parameters& parameters, const Config& config,
                    const LoadOptions& options)
     : weights_(weights), from_(config_of(weights.checkpoint(), weights.path())), to_(config), options_(options) {
+  if (from_.patch < 1 || from_.image_height < 0 || from_.image_width < 0)
+    throw kernels::Error("its config has no such sizes", weights.path());
   if (from_.image_height == 0) from_.image_height = to_.image_height, from_.image_width = to_.image_width;
+  // what shapes do not tell: blocks that would be left out, or, where the file says it, another number of heads
+  if (from_.depth != to_.depth || from_.qkv_bias != to_.qkv_bias || (weights.ours() && from_.heads != to_.heads))
+    throw kernels::Error(fmt::format("its encoder has {} blocks of {} heads, the model's {} of {}; or only one of them "
+                                     "has biases of q, k and v",
+                                     from_.depth, from_.heads, to_.depth, to_.heads),
+                         weights.path(), "the sizes that the file has");
   report_ = {.file = weights.path(), .description = weights.description(), .notes = weights.notes(), .fates = {}};
   std::vector<std::string> missing;
   for (const engine::Segment& segment : parameters.segments()) plan(segment, missing);
@@ -55,13 +63,14 @@ void LoadPlan::plan(const engine::Segment& segment, std::vector<std::string>& mi
 void LoadPlan::fit(const engine::Segment& segment, const WeightEntry& entry) {
   const std::vector<std::int64_t> wanted = sizes(segment.shape);
   const auto add = [&](Fate fate, const std::string& note) { report_.fates.push_back({segment.name, fate, note}); };
-  if (is_positions(segment.name) && !(grid_of(from_) == grid_of(to_)) && entry.shape.size() == 3 &&
-      entry.shape[1] == from_.patches() + class_rows(from_, segment.name) && entry.shape[2] == wanted[2])
+  const std::vector<std::int64_t> stored{1, from_.patches() + class_rows(from_, segment.name), wanted.back()};
+  if (is_positions(segment.name) && !(grid_of(from_) == grid_of(to_)) && entry.shape == stored &&
+      wanted[1] == to_.patches() + class_rows(from_, segment.name))
     return add(Fate::adapted, fmt::format("interpolated from {} x {} patches to {} x {}", from_.rows(), from_.columns(),
                                           to_.rows(), to_.columns()));
   if (entry.shape == wanted) return add(Fate::loaded, "");
   if (options_.other_channels && segment.name == "patch_embed.proj.weight" && entry.shape.size() == 4 &&
-      std::vector{entry.shape[0], wanted[1], entry.shape[2], entry.shape[3]} == wanted) {
+      entry.shape[1] > 0 && std::vector{entry.shape[0], wanted[1], entry.shape[2], entry.shape[3]} == wanted) {
     if (options_.channels == ChannelRule::random)
       return add(Fate::initial, fmt::format("it is for {} channels, not {}", entry.shape[1], wanted[1]));
     return add(Fate::adapted, fmt::format("from {} channels to {}, {}", entry.shape[1], wanted[1],
@@ -74,7 +83,7 @@ void LoadPlan::fit(const engine::Segment& segment, const WeightEntry& entry) {
 }
 
 void LoadPlan::refuse_missing(const std::vector<std::string>& missing) const {
-  if (std::all_of(missing.begin(), missing.end(), is_decoder_key))
+  if (!weights_.has_decoder() && std::all_of(missing.begin(), missing.end(), is_decoder_key))
     throw kernels::Error("this file has an encoder and no decoder", weights_.path(),
                          "a file with both: of the released ones, mae_visualize_* or mae_pretrain_*_full");
   constexpr std::size_t shown = 8;

@@ -24,7 +24,7 @@ constexpr std::array transformers_encoder{
 constexpr std::array mmpretrain_block{Renamed{"norm1.", "ln1."}, Renamed{"norm2.", "ln2."},
                                       Renamed{"mlp.fc1.", "ffn.layers.0.0."}, Renamed{"mlp.fc2.", "ffn.layers.1."}};
 constexpr std::array mmpretrain_encoder{Renamed{"patch_embed.proj.", "patch_embed.projection."},
-                                        Renamed{"norm.", "ln1."}, Renamed{"fc_norm.", "ln2."}};
+                                        Renamed{"norm.", "ln1."}};
 constexpr std::array mmpretrain_decoder{Renamed{"decoder_norm.", "ln1."}};
 
 template <class Table>
@@ -80,7 +80,6 @@ std::string in_mmpretrain(const std::string& key) {
     return "backbone.layers." + block->first + renamed(block->second, mmpretrain_block);
   if (const auto block = in_block(key, "decoder_blocks."))
     return "neck.decoder_blocks." + block->first + renamed(block->second, mmpretrain_block);
-  if (key.starts_with("head.")) return "head.layers.head." + key.substr(5);
   return is_decoder_key(key) ? "neck." + renamed(key, mmpretrain_decoder)
                              : "backbone." + renamed(key, mmpretrain_encoder);
 }

@@ -6,7 +6,7 @@
 //                    Face's ViTMAE and ViT, in the files of its hub; q, k and v are three tensors
 //     transformers5  the same but for decoder.decoder_encoder.layer.I.*: what save_pretrained of transformers 5 writes
 //     modules5       vit.layers.I.attention.q_proj.*: the state dict of a model in transformers 5
-//     mmpretrain     backbone.cls_token, backbone.layers.I.*, neck.*, head.layers.head.*
+//     mmpretrain     backbone.cls_token, backbone.layers.I.*, neck.*; its heads are not read
 #pragma once
 
 #include <functional>

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "kernels/core/bf16.h"
 #include "kernels/core/check.h"
@@ -18,7 +19,10 @@ namespace fs = std::filesystem;
 using engine::StoredTensor;
 using engine::StoredType;
 
-/// The file of tensors that a path means: itself, or the one in a folder.
+std::string sizes_text(const StoredTensor& t) { return fmt::format("({})", fmt::join(t.shape, ", ")); }
+
+}  // namespace
+
 std::string tensors_at(const std::string& path) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) return path;
@@ -31,7 +35,7 @@ std::string tensors_at(const std::string& path) {
                        path, cut ? "save_pretrained with a max_shard_size that makes one" : "a file of weights");
 }
 
-std::string sizes_text(const StoredTensor& t) { return fmt::format("({})", fmt::join(t.shape, ", ")); }
+namespace {
 
 double from_half(std::uint16_t bits) {
   const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
@@ -65,9 +69,11 @@ Weights::Weights(const std::string& path) : file_(engine::open_tensor_file(tenso
     while (n < 1024 && has(names_of(fmt::format("{}.{}.norm1.weight", list, n), names_).front())) ++n;
     return n;
   };
-  for (const std::string& key : official_keys(blocks("blocks"), blocks("decoder_blocks"))) add_entry(key);
+  for (const std::string& key : official_keys(blocks("blocks"), blocks("decoder_blocks")))
+    if (names_.naming != Naming::mmpretrain || !is_classifier_key(key)) add_entry(key);  // its heads have other shapes
   for (const auto& [key, value] : file_->metadata()) checkpoint_.metadata[key] = value;
   ours_ = checkpoint_.metadata.contains("format") && checkpoint_.metadata["format"] == "mae.cu";
+  if (!ours_) refuse_unknown_parts();
   if (ours_) checkpoint_ = engine::read_checkpoint(this->path());
   else add_config(*this, checkpoint_.metadata, notes_);
   describe();
@@ -91,8 +97,39 @@ void Weights::add_entry(const std::string& key) {
     throw kernels::Error(fmt::format("{} is {}, no floating-point type", entry.parts[0]->name, name_of(entry.type)),
                          path());
   entry.shape = entry.parts[0]->shape;
-  if (entry.parts.size() > 1) entry.shape[0] *= static_cast<std::int64_t>(entry.parts.size());
+  if (entry.parts.size() > 1 &&
+      __builtin_mul_overflow(entry.shape[0], static_cast<std::int64_t>(entry.parts.size()), &entry.shape[0]))
+    throw kernels::Error(entry.parts[0]->name + " is too large", path());
   entries_.push_back(std::move(entry));
+}
+
+/// What no entry is, and yet would change what a block or the head computes: scales of layers, norms of q and k, biases
+/// of positions, registers.
+void Weights::refuse_unknown_parts() const {
+  std::set<std::string> known;
+  for (const WeightEntry& entry : entries_)
+    for (const StoredTensor* part : entry.parts) known.insert(part->name);
+  const std::string first = names_of("blocks.0.norm1.weight", names_).front();
+  const std::string blocks = first.substr(0, first.find("0."));
+  for (const StoredTensor& tensor : file_->tensors()) {
+    const auto begins = [&](const char* text) { return tensor.name.starts_with(text); };
+    const bool changes = begins(blocks.c_str()) || begins("reg_token") || begins("dist_token") || begins("norm_pre.") ||
+                         begins("pre_logits.") || begins("rel_pos");
+    if (changes && !known.contains(tensor.name))
+      throw kernels::Error(tensor.name + " changes what the model computes, and no model here has it", path(),
+                           "weights of a plain ViT or Masked Autoencoder");
+  }
+}
+
+void Weights::take_average() {
+  if (!ours_) return;
+  for (WeightEntry& entry : entries_) {
+    const StoredTensor* average = file_->find("ema." + entry.key);
+    if (!average) continue;
+    if (average->type != entry.type || average->shape != entry.shape)
+      throw kernels::Error(average->name + " has another shape or type than " + entry.key, path());
+    entry.parts = {average};
+  }
 }
 
 const WeightEntry* Weights::find(const std::string& key) const {

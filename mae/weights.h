@@ -25,6 +25,9 @@ struct WeightEntry {
   std::vector<const engine::StoredTensor*> parts;
 };
 
+/// The file of tensors that a path means: itself, or the one in a folder of Hugging Face's hub.
+std::string tensors_at(const std::string& path);
+
 class Weights {
  public:
   /// A safetensors file, a .pth file, or a folder with config.json and the weights beside it. Throws kernels::Error
@@ -48,6 +51,8 @@ class Weights {
   /// Null where there is none.
   const WeightEntry* find(const std::string& key) const;
   bool has_decoder() const { return find("mask_token") != nullptr; }
+  /// From now on the values are those of the average that a checkpoint of ours keeps (ema.*), where it keeps one.
+  void take_average();
 
   /// Row-major, as they are stored.
   std::vector<std::byte> read(const WeightEntry& entry) const;
@@ -55,6 +60,7 @@ class Weights {
 
  private:
   void add_entry(const std::string& key);
+  void refuse_unknown_parts() const;
   void describe();
 
   std::unique_ptr<engine::TensorFile> file_;

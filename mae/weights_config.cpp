@@ -49,6 +49,11 @@ class FromShapes {
     return static_cast<int>(n);
   }
 
+  int small(int n, int most, const char* what) const {
+    if (n > most) refuse(fmt::format("{} {}, and at most {} are possible", n, what, most));
+    return n;
+  }
+
   int blocks(const std::string& list) const {
     int n = 0;
     while (weights_.find(fmt::format("{}.{}.norm1.weight", list, n))) ++n;
@@ -57,8 +62,8 @@ class FromShapes {
 
   void encoder() {
     c_.dim = size("cls_token", 3, 2);
-    c_.channels = size("patch_embed.proj.weight", 4, 1);
-    c_.patch = size("patch_embed.proj.weight", 4, 2);
+    c_.channels = small(size("patch_embed.proj.weight", 4, 1), 64, "channels");
+    c_.patch = small(size("patch_embed.proj.weight", 4, 2), 4096, "pixels on a side of a patch");
     if (size("patch_embed.proj.weight", 4, 3) != c_.patch) refuse("its patches are no squares");
     c_.depth = blocks("blocks");
     c_.mlp_ratio = size("blocks.0.mlp.fc1.weight", 2, 0) / static_cast<double>(c_.dim);
@@ -124,17 +129,15 @@ class FromJson {
     json_ = engine::parse_json(engine::read_file(path_), path_);
   }
 
-  void read() {
-    if (const Json* act = json_.find("hidden_act"); act && act->as_string() != "gelu")
-      throw kernels::Error("its MLPs use \"" + act->as_string() + "\", and GELU is the only one here", path_);
-    number("num_attention_heads", c_.heads);
-    number("decoder_num_attention_heads", c_.decoder_heads);
-    number("layer_norm_eps", c_.ln_eps);
-    number("mask_ratio", c_.mask_ratio);
-    if (const Json* norm = json_.find("norm_pix_loss")) c_.norm_pix = norm->as_bool();
-    const std::vector<int> sides = sides_of(json_.find("image_size"));
-    if (!sides.empty()) c_.image_height = sides.front(), c_.image_width = sides.back();
-    pixels();
+  /// `decoder`: whether the weights have one, whose sizes are then theirs.
+  void read(bool decoder) {
+    try {
+      read_model(decoder);
+      pixels();
+    } catch (const kernels::Error& error) {
+      if (error.where().find(".json") != std::string::npos) throw;
+      throw kernels::Error(error.where() + ": " + error.fact(), path_);
+    }
   }
 
   bool knows_pixels() const { return knows_pixels_; }
@@ -145,14 +148,31 @@ class FromJson {
     if (!labels || labels->kind != Json::Kind::object || static_cast<std::int64_t>(labels->items.size()) != K)
       return {};
     for (std::int64_t k = 0; k < K; ++k) {
-      const Json* name = labels->find(std::to_string(k));
-      if (!name) return {};
-      names.push_back(name->as_string());
+      const Json& next = labels->items[static_cast<std::size_t>(k)];
+      const Json* name = next.key == std::to_string(k) ? &next : labels->find(std::to_string(k));
+      if (!name || name->kind != Json::Kind::string) return {};
+      names.push_back(name->text);
     }
     return names;
   }
 
  private:
+  void read_model(bool decoder) {
+    if (const Json* act = json_.find("hidden_act"); act && act->as_string() != "gelu")
+      throw kernels::Error("its MLPs use \"" + act->as_string() + "\", and GELU is the only one here", path_);
+    number("num_attention_heads", c_.heads);
+    number("decoder_num_attention_heads", c_.decoder_heads);
+    number("layer_norm_eps", c_.ln_eps);
+    number("mask_ratio", c_.mask_ratio);
+    if (const Json* norm = json_.find("norm_pix_loss")) c_.norm_pix = norm->as_bool();
+    if (!decoder) {
+      number("decoder_hidden_size", c_.decoder_dim);
+      number("decoder_num_hidden_layers", c_.decoder_depth);
+    }
+    const std::vector<int> sides = sides_of(json_.find("image_size"));
+    if (!sides.empty()) c_.image_height = sides.front(), c_.image_width = sides.back();
+  }
+
   void number(const char* key, int& value) const {
     if (const Json* found = json_.find(key)) value = whole(*found);
   }
@@ -188,8 +208,10 @@ class FromJson {
     };
     numbers("image_mean", c_.mean);
     numbers("image_std", c_.std);
-    if (const Json* factor = json.find("rescale_factor"))
-      c_.value_range = {std::round(1e6 / factor->as_double()) / 1e6};
+    const Json* factor = json.find("rescale_factor");
+    if (!factor) return;
+    if (!(factor->as_double() > 0)) throw kernels::Error("\"rescale_factor\" is not positive", path.string());
+    c_.value_range = {std::round(1e6 / factor->as_double()) / 1e6};
   }
 
   std::string path_;
@@ -237,7 +259,7 @@ void add_config(const Weights& weights, engine::Text& metadata, std::vector<std:
   std::vector<std::string> guesses;
   Config config = FromShapes(weights, guesses).config();
   std::optional<FromJson> json = json_beside(weights, config);
-  if (json) json->read();
+  if (json) json->read(weights.has_decoder());
   else notes = guesses;
   if (config.channels != 3 && !(json && json->knows_pixels())) {
     config.mean = config.std = {0.5};

@@ -178,7 +178,7 @@ TEST_CASE("checkpoints that are cut, bent or of another model") {
   shape.replace(shape.find(engine::checksum_key), 5, "crc00");
   const std::string is = "\"shape\":[16,16]", other = "\"shape\":[8,32] ";
   shape.replace(shape.find(is), is.size(), other);
-  refused(shape, "is F32 (8, 32), wanted F32 (16, 16)");
+  refused(shape, "is (8, 32), the model's is (16, 16)");
   check_refused(joined(test::pretrain_words(folder.path(), run), {"--resume", "auto", "--dim", "32"}), apps::bad_input,
                 path);
 }

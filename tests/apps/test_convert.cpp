@@ -94,7 +94,7 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
   const TestFolder folder;
   test::write_idx(folder.path(), "train", 24, 16);
   const test::Answer answer = succeeded(init_words(folder.path(), folder.file("run"), hub));
-  CHECK_THAT(answer.output, ContainsSubstring("47 tensors loaded, 1 adapted, 2 with initial values, 2 ignored"));
+  CHECK_THAT(answer.output, ContainsSubstring("47 tensors loaded, 1 adapted, 2 with initial values, 0 ignored"));
   CHECK_THAT(answer.output, ContainsSubstring("patch_embed.proj.weight: from 3 channels to 1, each their mean"));
   const engine::Json event = first_event(folder.file("run"));
   CHECK(event.at("init").at("loaded").as_array().size() == 47);
@@ -134,7 +134,7 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
     const test::Answer deeper =
         mae_answer(joined(init_words(folder.path(), folder.file("deeper"), hub), {"--depth", "3"}));
     CHECK(deeper.code == apps::bad_input);
-    CHECK_THAT(deeper.error, ContainsSubstring("blocks.2.norm1.weight"));
+    CHECK_THAT(deeper.error, ContainsSubstring("its encoder has 2 blocks"));
     CHECK_FALSE(fs::exists(folder.file("deeper/log.jsonl")));
   }
 }

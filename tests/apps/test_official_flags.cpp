@@ -40,6 +40,8 @@ TEST_CASE("accumulation and devices make the global batch") {
         split("pretrain --micro-batch 32 --batch 64"));
   CHECK_THROWS_AS(from_official(split("pretrain --batch_size many")), apps::UsageError);
   CHECK_THROWS_AS(from_official(split("pretrain --batch_size -3")), apps::UsageError);
+  CHECK_THROWS_AS(from_official(split("pretrain --batch_size 16777216 --accum_iter 16777216 --nodes 99999999999")),
+                  apps::UsageError);
 }
 
 TEST_CASE("a line of ours stays as it is") {

@@ -56,6 +56,7 @@ void check_golden(const std::string& path, const std::string& picture, const mae
     CHECK(farthest({found.rank.begin(), found.rank.end()}, expected("ids_restore")) == 0);
     CHECK(farthest(found.predicted, expected("logits")) < bound);
     CHECK(std::fabs(found.loss - expected("loss")[0]) < bound);
+    REQUIRE(found.hidden_states.size() == static_cast<std::size_t>(config.depth + 1));
     for (std::size_t i = 0; i + 1 < found.hidden_states.size(); ++i)
       CHECK(farthest(found.hidden_states[i], expected("hidden_states." + std::to_string(i))) < bound);
   }
@@ -125,8 +126,7 @@ TEST_CASE("torch.rand is reproduced") {
 TEST_CASE("round trips keep every byte") {
   const TestFolder folder;
   const auto to = [&](const std::string& from, WeightFormat format, const std::string& name) {
-    const Weights weights(from);
-    const mae::LoadReport report = mae::convert(weights, config_of(weights), format, folder.file(name));
+    const mae::LoadReport report = mae::convert(Weights(from), config_of(Weights(from)), format, folder.file(name));
     CHECK(report.count(mae::Fate::adapted) + report.count(mae::Fate::initial) ==
           (format == WeightFormat::timm ? 20 : 0));  // the decoder's
     return folder.file(name);
@@ -156,7 +156,7 @@ TEST_CASE("config.json of a converted model says what transformers reads") {
   }
 }
 
-TEST_CASE("every naming is read, and f16's small brother too") {
+TEST_CASE("every naming is read, and bf16") {
   const TestFolder folder;
   const auto was = contents(hub);
   for (const mae::Naming naming : {mae::Naming::official, mae::Naming::transformers, mae::Naming::transformers5,
@@ -221,7 +221,13 @@ TEST_CASE("other sizes and channels are adapted where they may be, and refused w
   config = own;
   config.depth = 3;
   const mae::Model deeper(config, DType::f32);
-  CHECK_THROWS_WITH(mae::LoadPlan(weights, deeper.parameters(), config), ContainsSubstring("blocks.2.norm1.weight"));
+  CHECK_THROWS_WITH(mae::LoadPlan(weights, deeper.parameters(), config), ContainsSubstring("its encoder has 2 blocks"));
+
+  config = own;
+  config.decoder_depth = 2;
+  const mae::Model more(config, DType::f32);
+  CHECK_THROWS_WITH(mae::LoadPlan(weights, more.parameters(), config),
+                    ContainsSubstring("needs what the file has not: decoder_blocks.1.norm1.weight"));
 }
 
 TEST_CASE("a grey image gives the same tokens, whatever its channels") {
@@ -255,4 +261,80 @@ TEST_CASE("interpolation keeps the class token's row, and a table of the same gr
   CHECK(larger.size() == 36 * 2);
   CHECK(larger[0] == table[0]);
   CHECK(larger[1] == table[1]);
+}
+
+TEST_CASE("f16 is read: ordinary, subnormal and infinite values") {
+  const TestFolder folder;
+  std::vector<engine::TensorToWrite> tensors;
+  const Weights weights(hub);
+  std::vector<std::vector<std::uint16_t>> kept;
+  for (const mae::WeightEntry& entry : weights.entries()) {
+    std::size_t count = 1;
+    for (const std::int64_t size : entry.shape) count *= static_cast<std::size_t>(size);
+    kept.emplace_back(count, 0x3C00);  // 1
+    tensors.emplace_back(entry.key, engine::StoredType::f16, entry.shape, kept.back().data());
+  }
+  const std::uint16_t cls[] = {0x3C00, 0xC000, 0x0001, 0x03FF, 0x0400, 0x7BFF, 0x7C00, 0x8000,
+                               0x3555, 0,      0,      0,      0,      0,      0,      0};
+  tensors[0].data = cls;
+  REQUIRE(tensors[0].name == "cls_token");
+  engine::write_safetensors(folder.file("half.safetensors"), {}, tensors);
+  const Weights half(folder.file("half.safetensors"));
+  const std::vector<double> found = half.values(*half.find("cls_token"));
+  CHECK(std::vector(found.begin(), found.begin() + 9) ==
+        std::vector<double>{1, -2, std::ldexp(1, -24), std::ldexp(1023, -24), std::ldexp(1, -14), 65504, HUGE_VAL, 0,
+                            std::ldexp(1365, -12)});
+}
+
+TEST_CASE("of a checkpoint that keeps an average, the average is converted") {
+  const TestFolder folder;
+  mae::convert(Weights(hub), config_of(Weights(hub)), WeightFormat::official, folder.file("own.safetensors"));
+  const Weights own(folder.file("own.safetensors"));
+  std::vector<std::vector<float>> kept;
+  std::vector<engine::TensorToWrite> tensors;
+  for (const mae::WeightEntry& entry : own.entries()) {
+    for (const float factor : {1.0f, 3.0f}) {
+      std::vector<float>& values = kept.emplace_back();
+      for (const double value : own.values(entry)) values.push_back(static_cast<float>(value) * factor);
+      tensors.emplace_back((factor == 1 ? "" : "ema.") + entry.key, DType::f32, entry.shape, values.data());
+    }
+  }
+  engine::Metadata metadata = own.file().metadata();
+  std::erase_if(metadata, [](const auto& entry) { return entry.first == "crc32"; });
+  engine::write_safetensors(folder.file("averaged.safetensors"), metadata, tensors, engine::Checksum::crc32);
+  mae::Config config = config_of(own);
+  for (const int side : {16, 32}) {
+    config.image_height = config.image_width = side;
+    mae::convert(Weights(folder.file("averaged.safetensors")), config, WeightFormat::official, folder.file("out.pth"));
+    const Weights out(folder.file("out.pth"));
+    const std::vector<double> found = out.values(*out.find("pos_embed")), was = own.values(*own.find("pos_embed"));
+    CHECK(found.size() == static_cast<std::size_t>(1 + side * side / 16) * 16);
+    CHECK(std::fabs(found[0] - 3 * was[0]) < 1e-6);  // of the class token
+    if (side == 16) CHECK(std::fabs(found.back() - 3 * was.back()) < 1e-6);
+    for (const double value : found) CHECK(std::fabs(value) < 20);
+  }
+}
+
+TEST_CASE("what would change the computation is refused, and crafted sizes are, too") {
+  const TestFolder folder;
+  const auto with = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
+    const Weights weights(hub);
+    std::vector<std::vector<std::byte>> kept;
+    std::vector<engine::TensorToWrite> tensors;
+    const std::vector<float> extra(4096);
+    for (const mae::WeightEntry& entry : weights.entries()) {
+      kept.push_back(weights.read(entry));
+      if (entry.key != name) tensors.emplace_back(entry.key, entry.type, entry.shape, kept.back().data());
+    }
+    tensors.emplace_back(name, DType::f32, shape, extra.data());
+    engine::write_safetensors(folder.file("crafted.safetensors"), {}, tensors);
+    return folder.file("crafted.safetensors");
+  };
+  CHECK_THROWS_WITH(Weights(with("blocks.0.ls1.gamma", {16})), ContainsSubstring("changes what the model computes"));
+  CHECK_THROWS_WITH(Weights(with("reg_token", {1, 4, 16})), ContainsSubstring("reg_token"));
+  CHECK_NOTHROW(Weights(with("something.else", {16})));
+  CHECK_THROWS_AS(Weights(with("patch_embed.proj.weight", {16, 0, 4, 4})), kernels::Error);
+  CHECK_THROWS_AS(Weights(with("patch_embed.proj.weight", {16, 1, 0, 0})), kernels::Error);
+  CHECK_THROWS_AS(Weights(with("cls_token", {})), kernels::Error);
+  CHECK_THROWS_AS(Weights(with("pos_embed", {17, 16})), kernels::Error);
 }
