@@ -86,6 +86,7 @@ TransformersModel transformers_model(const Config& c, const ClassifierConfig* cl
             "--format timm");
     TransformersModel model{"vit.", config_json(c, "ViTForImageClassification", "vit"), preprocessor_json(c)};
     add_classes(model.config, *classifier);
+    if (classifier->task == Task::multi) model.config.add("problem_type", "multi_label_classification");
     return model;
   }
   if (decoder) {
