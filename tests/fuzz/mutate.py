@@ -107,7 +107,7 @@ def is_whole(path):
         return png_is_whole(data)
     if path.suffix == ".safetensors":
         return checkpoint_is_whole(data)
-    if path.suffix == ".jsonl":
+    if path.suffix == ".jsonl" or path.name == "log.txt":  # the official code's log: a JSON object a line
         return (not data or data.endswith(b"\n")) and all(json.loads(line) is not None for line in data.splitlines())
     return path.suffix == ".toml" and data.endswith(b"\n")
 

@@ -47,8 +47,9 @@ def require(what, ok, said=""):
         failures.append(what)
 
 
-def randomize(model):
-    """Values that every part shows in: transformers begins with a mask token and decoder positions of zero."""
+def randomize(model, deviation=None):
+    """Values that every part shows in: transformers begins with a mask token and decoder positions of zero. Matrices keep
+    the size of what goes through them, or are of a deviation: its own initializer_range is 0.02."""
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.state_dict().items():
         noise = torch.randn(parameter.shape, generator=generator)
@@ -58,7 +59,7 @@ def randomize(model):
             parameter.copy_(0.5 * noise)
         else:
             inputs = parameter[0].numel() if parameter.dim() > 1 else 100
-            parameter.copy_(noise / inputs ** 0.5)
+            parameter.copy_(noise * (deviation or inputs ** -0.5))
 
 
 def run(mae, *words):
@@ -116,7 +117,8 @@ def predictions(mae, folder, quick):
         mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if channels == 3 else ([0.4], [0.3])
         model = ViTMAEForPreTraining(ViTMAEConfig(**SIZES[size], num_channels=channels, mask_ratio=ratio,
                                                   norm_pix_loss=norm_pix))
-        randomize(model)
+        # f32 keeps seven digits of what 20 blocks have made larger and larger: there, of the sizes that models begin with
+        randomize(model, 0.02 if size == "base" else None)
         place = os.path.join(folder, case.replace(" ", "_"))
         model.save_pretrained(place)
         torch.save(model.state_dict(), os.path.join(place, "weights.pth"))
