@@ -32,10 +32,7 @@ mae::Batch fixed_batch(const mae::Dataset& data, std::int64_t count, const mae::
 }
 
 mae::LoadPlan init_plan(const PretrainingOptions& o, const mae::Weights& weights, const mae::Model& model) {
-  const auto optional = [&](const std::string& key) {
-    return mae::is_decoder_key(key) ? !weights.has_decoder()
-                                    : key.starts_with("norm.") && weights.find("fc_norm.weight");
-  };
+  const auto optional = [&](const std::string& key) { return mae::may_be_missing(weights, key); };
   return {weights,
           model.parameters(),
           o.config,

@@ -45,15 +45,12 @@ class Collector {
       : weights_(weights), config_(config), format_(format), interpolation_(interpolation) {}
 
   LoadReport collect(const engine::Parameters& parameters) {
-    const auto optional = [&](const std::string& key) {
-      return is_decoder_key(key) ? !weights_.has_decoder()
-                                 : key.starts_with("norm.") && weights_.find("fc_norm.weight");
-    };
     const auto left_out = [&](const std::string& key) { return format_ == WeightFormat::timm && is_decoder_key(key); };
-    const LoadPlan plan(weights_, parameters, config_,
-                        {.interpolation = interpolation_,
-                         .optional = [=](const std::string& key) { return optional(key) || left_out(key); },
-                         .left_out = left_out});
+    const LoadPlan plan(
+        weights_, parameters, config_,
+        {.interpolation = interpolation_,
+         .optional = [&](const std::string& key) { return may_be_missing(weights_, key) || left_out(key); },
+         .left_out = left_out});
     if (weights_.ours()) engine::verify_checkpoint(weights_.path());
     for (const engine::Segment& segment : parameters.segments()) add(plan, segment);
     return plan.report();

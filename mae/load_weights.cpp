@@ -32,6 +32,10 @@ Interpolation interpolation_named(const std::string& name) {
   return name == "transformers" ? Interpolation::transformers : Interpolation::grid;
 }
 
+bool may_be_missing(const Weights& weights, const std::string& key) {
+  return is_decoder_key(key) ? !weights.has_decoder() : key.starts_with("norm.") && weights.find("fc_norm.weight");
+}
+
 LoadPlan::LoadPlan(const Weights& weights, const engine::Parameters& parameters, const Config& config,
                    const LoadOptions& options)
     : weights_(weights), from_(config_of(weights.checkpoint(), weights.path())), to_(config), options_(options) {

@@ -49,6 +49,10 @@ struct LoadReport {
 /// that were not loaded; "" of an empty report.
 std::string text_of(const LoadReport& report);
 
+/// What a model may do without, of files that have no such part: a decoder; the encoder's norm, of a classifier that
+/// pools the patches before a norm of its own.
+bool may_be_missing(const Weights& weights, const std::string& key);
+
 class LoadPlan {
  public:
   /// `config`: of the model that has the parameters; the weights' own is in their metadata. Throws kernels::Error
