@@ -26,6 +26,8 @@ constexpr Library libraries[] = {
     {"OpenMP", kernels::with_openmp, "CPU kernels run on one thread"},
     {"OpenBLAS", kernels::with_openblas, "products in f64 run in the CPU's reference row; those in f32 are ours"},
     {"libjpeg-turbo", kernels::with_jpeg, "JPEG images are refused"},
+    {"libtiff", kernels::with_tiff, "TIFF images are refused"},
+    {"libarchive", kernels::with_libarchive, "tar shards are refused"},
     {"libzip", kernels::with_libzip, "PyTorch's .pth files are refused"},
     {"CUDA", kernels::with_cuda, "no CUDA device can be used"},
     {"cuDNN", kernels::with_cudnn, "attention has no row cudnn; CMake says which part of it was not found"},

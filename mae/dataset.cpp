@@ -8,6 +8,7 @@
 #include "kernels/core/check.h"
 #include "mae/dataset_formats.h"
 #include "mae/file_table.h"
+#include "mae/tar.h"
 
 namespace mae {
 namespace fs = std::filesystem;
@@ -50,10 +51,19 @@ std::map<Split, fs::path> split_folders(const fs::path& folder) {
   return among_classes ? std::map<Split, fs::path>{} : there;
 }
 
-std::set<Split> names_of(const std::map<Split, fs::path>& splits) {
+template <class Place>
+std::set<Split> names_of(const std::map<Split, Place>& splits) {
   std::set<Split> names;
-  for (const auto& [split, folder] : splits) names.insert(split);
+  for (const auto& [split, place] : splits) names.insert(split);
   return names;
+}
+
+/// The place of the split that is meant.
+template <class Place>
+const Place& place_of(const std::map<Split, Place>& splits, const Request& request) {
+  const auto found = splits.find(split_among(names_of(splits), request.split));
+  if (found == splits.end()) no_such_split(request);
+  return found->second;
 }
 
 /// IDX files of a folder: of the training split and of the other.
@@ -86,17 +96,22 @@ Dataset open_file(const Request& request, const std::string& text, const Reading
   if (extension == ".txt") return open_image_list(path, reading);
   unsigned char head[4] = {};
   std::ifstream(path, std::ios::binary).read(reinterpret_cast<char*>(head), sizeof head);
+  if (is_tar(path.string())) return open_shards({path}, reading);
   const bool gzip = head[0] == 0x1f && head[1] == 0x8b;
   const bool idx = head[0] == 0 && head[1] == 0 && head[2] >= 0x08 && head[2] <= 0x0e && head[3] >= 1 && head[3] <= 4;
   if (gzip || (idx && extension != ".bin")) return open_idx(path);
-  if (extension == ".bin") return open_cifar10({path});
+  if (extension == ".bin") return open_cifar({path});
   throw kernels::Error(
-      "is not a data set: neither IDX, nor CIFAR-10 (*.bin), nor a list (*.txt, *.csv), nor a folder of images",
+      "is not a data set: neither IDX, nor CIFAR (*.bin), nor tar, nor a list (*.txt, *.csv), nor a folder of images",
       path.string(), "check that the file is whole; put single images into a folder");
 }
 
+/// A folder that is one split.
 Dataset open_images(const fs::path& folder, const Reading& reading) {
-  return is_packed(folder) ? open_packed(folder, reading) : open_image_folder(folder, reading);
+  if (is_packed(folder)) return open_packed(folder, reading);
+  std::vector<fs::path> shards;
+  for (const auto& [split, files] : shards_in(folder)) shards.insert(shards.end(), files.begin(), files.end());
+  return shards.empty() ? open_image_folder(folder, reading) : open_shards(shards, reading);
 }
 
 Dataset open_folder(const Request& request, const Reading& reading) {
@@ -114,14 +129,11 @@ Dataset open_folder(const Request& request, const Reading& reading) {
   if (!cifar.train.empty() || !cifar.test.empty()) {
     const auto& files = train ? cifar.train : cifar.test;
     if (files.empty()) no_such_split(request);
-    return open_cifar10(files);
+    return open_cifar(files);
   }
 
-  if (const auto there = split_folders(folder); !there.empty()) {
-    const auto found = there.find(split_among(names_of(there), request.split));
-    if (found == there.end()) no_such_split(request);
-    return open_images(found->second, reading);
-  }
+  if (const auto there = split_folders(folder); !there.empty()) return open_images(place_of(there, request), reading);
+  if (const auto there = shards_in(folder); !there.empty()) return open_shards(place_of(there, request), reading);
   if (request.said) no_such_split(request);
   return open_images(folder, reading);
 }
@@ -130,10 +142,13 @@ Dataset open_folder(const Request& request, const Reading& reading) {
 
 Dataset open_dataset(const std::string& path, const Reading& reading) {
   const Request request = parse(path);
-  if (!fs::exists(request.path)) {
+  const std::vector<fs::path> shards = fs::exists(request.path) ? std::vector<fs::path>() : expand_braces(path);
+  if (!fs::exists(request.path) && shards.empty()) {
     throw kernels::Error("does not exist", request.path.string(), "check the path of the data set");
   }
-  Dataset data = fs::is_directory(request.path) ? open_folder(request, reading) : open_file(request, path, reading);
+  Dataset data = !shards.empty()                   ? open_shards(shards, reading)
+                 : fs::is_directory(request.path) ? open_folder(request, reading)
+                                                  : open_file(request, path, reading);
   data.path = path;
   if (reading.channels != 0 && reading.channels != data.channels) {
     data.image = [inner = data.image, path, wanted = reading.channels](std::int64_t i) {
@@ -196,6 +211,7 @@ std::vector<std::string> other_splits(const std::string& text) {
   if (fs::is_directory(path)) {
     if (!idx_files(path, "t10k-images").empty() || !cifar_files(path).test.empty()) return {"test"};
     there = names_of(split_folders(path));
+    if (there.empty()) there = names_of(shards_in(path));
   } else if (path.extension() == ".csv" && fs::is_regular_file(path)) {
     there = splits_of_csv(path);
   }

@@ -4,7 +4,10 @@
 //                  "images"; or a folder with train-images* and t10k-images*   (MNIST, Fashion-MNIST)
 //   CIFAR-10       a file of 3073-byte records (label, 1024 R, 1024 G, 1024 B), or a folder with data_batch_*.bin and
 //                  test_batch.bin, or with train.bin and test.bin
-//   image folder   JPEG, PNG and .npy files: DIR/<class>/**/<file>, labels in the order of the class names; where
+//   CIFAR-100      the same with 3074 bytes (coarse label, fine label, pixels), and fine labels
+//   tar shards     WebDataset's layout: KEY.jpg and KEY.cls side by side; a file, plain or gzip, a folder of them, or
+//                  DIR/train-{000..146}.tar
+//   image folder   JPEG, PNG, TIFF and .npy files: DIR/<class>/**/<file>, labels in the order of the class names; where
 //                  images also lie beside the folders, all of them, without labels
 //   image list     *.txt, one path a line, no labels; # begins a comment line
 //   image table    *.csv with a column path and, where wanted, label and split
@@ -12,7 +15,7 @@
 //
 // Where splits lie in one folder (also DIR/train and DIR/val or DIR/test), `DIR` and `DIR:train` are the training split
 // and `DIR:val` and `DIR:test` the others; so it is for a table with a column split. Where there is only one other, it
-// goes by both names. IDX and CIFAR-10 are held in memory; of a folder only the names are.
+// goes by both names. IDX, CIFAR and gzip shards are held in memory; of folders and plain shards only the names are.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +37,7 @@ struct Reading {
 
 struct Dataset {
   std::string path;           // as the user gave it
-  std::string format;         // "IDX", "CIFAR-10", "image folder", "image list", "image table", "packed"
+  std::string format;         // "IDX", "CIFAR-10", "CIFAR-100", "tar shards", "image folder", "image list", "image table", "packed"
   std::int64_t size = 0;      // samples, at least 1
   int channels = 0;           // of every image
   int height = 0, width = 0;  // of every image; 0 where they may differ

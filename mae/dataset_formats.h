@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -13,8 +14,8 @@ namespace mae {
 /// An image file and, where it is beside it, its label file; plain or gzip.
 Dataset open_idx(const std::filesystem::path& images);
 
-/// Files of 3073-byte records, one after the other.
-Dataset open_cifar10(const std::vector<std::filesystem::path>& files);
+/// Files of CIFAR-10 (3073-byte records) or of CIFAR-100 (3074), at least one.
+Dataset open_cifar(const std::vector<std::filesystem::path>& files);
 
 inline constexpr const char* folder_format = "image folder";
 
@@ -40,6 +41,17 @@ std::optional<Split> split_named(std::string_view name);
 
 /// Which split a request for `wanted` means: where one of val and test is missing, the other goes by both names.
 Split split_among(const std::set<Split>& there, Split wanted);
+
+/// Tar files, plain or gzip, in the layout of WebDataset; at least one.
+inline constexpr const char* shards_format = "tar shards";
+Dataset open_shards(const std::vector<std::filesystem::path>& files, const Reading& reading);
+
+/// Those of a folder without images or folders in it, by the split that is a word of their names, as in
+/// imagenet-val-07.tar; where none is of the training split, all are.
+std::map<Split, std::vector<std::filesystem::path>> shards_in(const std::filesystem::path& folder);
+
+/// DIR/train-{000..146}.tar, which is how people write many shards, as paths; empty for other text.
+std::vector<std::filesystem::path> expand_braces(const std::string& pattern);
 
 /// A table with the column path (or file, filename, image), and label (or class) and split where wanted: train, val
 /// (valid, validation) or test, in any case. A table without that column is a training split.

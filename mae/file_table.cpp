@@ -1,7 +1,9 @@
 #include "mae/file_table.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -38,24 +40,47 @@ std::string extension_of(const fs::path& path) {
 
 bool is_image_name(const fs::path& path) {
   const std::string extension = extension_of(path);
-  const bool known = extension == ".jpg" || extension == ".jpeg" || extension == ".png" || extension == ".npy";
-  return known && !path.filename().string().starts_with('.');
+  const auto known = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".npy"};
+  return std::find(known.begin(), known.end(), extension) != known.end() && !path.filename().string().starts_with('.');
 }
 
 namespace {
 
-Image read_entry(const FileTable& table, std::int64_t i, const Reading& reading) {
-  Image image = read_image(table.path(i), reading.channels);
-  if (reading.orientation == Orientation::upright) return upright(std::move(image));
-  return image;
-}
+/// The files of a table, on the disk or in memory.
+struct Files {
+  FileTable table;
+  BytesOf bytes_of;
+
+  Image read(std::int64_t i, const Reading& reading) const {
+    Image image = bytes_of ? decode_image(bytes_of(i), table.path(i), reading.channels)
+                           : read_image(table.path(i), reading.channels);
+    if (reading.orientation == Orientation::upright) return upright(std::move(image));
+    return image;
+  }
+  std::uint64_t size(std::int64_t i) const {
+    if (bytes_of) return bytes_of(i).size();
+    std::error_code error;
+    const std::uintmax_t bytes = fs::file_size(table.path(i), error);
+    return error ? 0 : bytes;
+  }
+  std::array<char, 4096> head() const {
+    std::array<char, 4096> head{};
+    if (!bytes_of) {
+      std::ifstream(table.path(0), std::ios::binary).read(head.data(), head.size());
+    } else if (const auto bytes = bytes_of(0); !bytes.empty()) {
+      std::memcpy(head.data(), bytes.data(), std::min(bytes.size(), head.size()));
+    }
+    return head;
+  }
+};
 
 /// The first that can be read, of the first hundred and a hundred all over the table; else throws the first's error.
-Image first_readable(const FileTable& table, const Reading& reading) {
+Image first_readable(const Files& files, const Reading& reading) {
+  const std::int64_t size = files.table.size();
   std::optional<kernels::Error> first;
-  for (std::int64_t n = 0; n < std::min<std::int64_t>(table.size(), 200); ++n) {
+  for (std::int64_t n = 0; n < std::min<std::int64_t>(size, 200); ++n) {
     try {
-      return read_entry(table, n < 100 ? n : n * table.size() / 200, reading);
+      return files.read(n < 100 ? n : n * size / 200, reading);
     } catch (const kernels::Error& error) {
       if (!first) first = error;
     }
@@ -63,49 +88,48 @@ Image first_readable(const FileTable& table, const Reading& reading) {
   throw *first;
 }
 
-std::uint64_t fingerprint_of(const FileTable& table, const std::string& format, const Reading& reading) {
+std::uint64_t fingerprint_of(const Files& files, const std::string& format, const Reading& reading) {
   std::uint64_t h = fingerprint(fingerprint_seed, std::string_view(format));
   if (reading.orientation == Orientation::upright) h = fingerprint(h, std::string_view("upright"));
-  for (std::int64_t i = 0; i < table.size(); ++i) {
-    std::error_code error;
-    const std::uintmax_t bytes = fs::file_size(table.path(i), error);
-    h = fingerprint(fingerprint(h, table.name(i)), static_cast<std::uint64_t>(error ? 0 : bytes));
-    if (format != folder_format) h = fingerprint(h, static_cast<std::uint64_t>(table.label(i)));
+  for (std::int64_t i = 0; i < files.table.size(); ++i) {
+    h = fingerprint(fingerprint(h, files.table.name(i)), files.size(i));
+    if (format != folder_format) h = fingerprint(h, static_cast<std::uint64_t>(files.table.label(i)));
   }
-  char head[4096] = {};
-  std::ifstream(table.path(0), std::ios::binary).read(head, sizeof head);
+  const std::array<char, 4096> head = files.head();
   return fingerprint(h, std::as_bytes(std::span(head)));
 }
 
 }  // namespace
 
-Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes) {
+Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes,
+                   const BytesOf& bytes_of) {
   table.shrink();
-  const auto held = std::make_shared<const FileTable>(std::move(table));
+  const auto files = std::make_shared<const Files>(std::move(table), bytes_of);
   Reading each = reading;
-  const bool arrays = fs::path(held->name(0)).extension() == ".npy";
-  if (each.channels == 0 && !arrays) each.channels = 3;
-  const Image first = first_readable(*held, each);
+  const std::string kind = extension_of(files->table.name(0));
+  const bool keeps_channels = kind == ".npy" || kind == ".tif" || kind == ".tiff";
+  if (each.channels == 0 && !keeps_channels) each.channels = 3;
+  const Image first = first_readable(*files, each);
   each.channels = first.channels;
 
   Dataset data;
   data.format = std::move(format);
-  data.size = held->size();
+  data.size = files->table.size();
   data.channels = first.channels;
   data.dtype = first.dtype;
   data.classes = std::move(classes);
-  data.fingerprint = fingerprint_of(*held, data.format, reading);
-  data.image = [held, each, dtype = first.dtype](std::int64_t i) {
-    Image image = read_entry(*held, i, each);
+  data.fingerprint = fingerprint_of(*files, data.format, reading);
+  data.image = [files, each, dtype = first.dtype](std::int64_t i) {
+    Image image = files->read(i, each);
     if (image.dtype != dtype) {
       throw kernels::Error(
           std::string("is ") + name_of(image.dtype) + ", and the first image of the data set " + name_of(dtype),
-          held->path(i), "keep pixels of different types in data sets of their own");
+          files->table.path(i), "keep pixels of different types in data sets of their own");
     }
     return image;
   };
-  data.label = [held](std::int64_t i) { return held->label(i); };
-  data.file = [held](std::int64_t i) { return held->path(i); };
+  data.label = [files](std::int64_t i) { return files->table.label(i); };
+  data.file = [files](std::int64_t i) { return files->table.path(i); };
   return data;
 }
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,12 +39,16 @@ class FileTable {
 /// ".jpg" for A.JPG; empty where there is none.
 std::string extension_of(const std::filesystem::path& path);
 
-/// Whether the extension is one of .jpg .jpeg .png .npy, in any case, of a file that is not hidden.
+/// Whether the extension is one of .jpg .jpeg .png .tif .tiff .npy, in any case, of a file that is not hidden.
 bool is_image_name(const std::filesystem::path& path);
 
-/// The data set of these files; `format` as in Dataset. Its pixel type, and without reading.channels the channels of
-/// .npy files, are those of the first that can be read. The fingerprint covers the format, names, sizes, labels where
+/// The bytes of a table's file i that are in memory, for as long as there is a copy of the function.
+using BytesOf = std::function<std::span<const std::byte>(std::int64_t i)>;
+
+/// The data set of these files, which are read from the disk where there is no `bytes_of`; `format` as in Dataset. Its
+/// pixel type, and without reading.channels the channels of .npy and TIFF files, are those of the first that can be read. The fingerprint covers the format, names, sizes, labels where
 /// they are not told by the names, the first 4 KiB of the first file, and Orientation::upright: it changes pixels.
-Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes);
+Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes,
+                   const BytesOf& bytes_of = {});
 
 }  // namespace mae

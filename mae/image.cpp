@@ -19,6 +19,12 @@ bool starts_with(std::span<const std::byte> file, std::initializer_list<int> byt
                                                    [](int a, std::byte b) { return a == std::to_integer<int>(b); });
 }
 
+/// Of either byte order, and BigTIFF.
+bool is_tiff(std::span<const std::byte> file) {
+  return starts_with(file, {'I', 'I', 42, 0}) || starts_with(file, {'M', 'M', 0, 42}) ||
+         starts_with(file, {'I', 'I', 43, 0}) || starts_with(file, {'M', 'M', 0, 43});
+}
+
 /// The first `channels` of every pixel.
 Image first_channels(const Image& image, int channels) {
   Image out = make_image(image.height, image.width, channels, image.dtype);
@@ -130,8 +136,9 @@ Image decode_image(std::span<const std::byte> file, const std::string& where, in
   if (starts_with(file, {0xff, 0xd8, 0xff})) return with_channels(decode_jpeg(file, where, channels), channels, where);
   if (starts_with(file, {0x93, 'N', 'U', 'M', 'P', 'Y'}))
     return with_channels(decode_npy(file, where), channels, where);
+  if (is_tiff(file)) return with_channels(decode_tiff(file, where, channels), channels, where);
   if (!starts_with(file, {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'})) {
-    throw kernels::Error(file.empty() ? "is empty" : "is neither JPEG, PNG nor .npy", where,
+    throw kernels::Error(file.empty() ? "is empty" : "is neither JPEG, PNG, TIFF nor .npy", where,
                          "convert it to PNG, or remove it");
   }
   Image image = decode_png(file, where);

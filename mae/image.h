@@ -1,10 +1,10 @@
-// Images in memory, decoded from JPEG, PNG and .npy and encoded as PNG.
+// Images in memory, decoded from JPEG, PNG, TIFF and .npy and encoded as PNG.
 //
 // A file's kind is told by its first bytes, never by its name. JPEG goes through libjpeg-turbo, PNG through stb_image
-// after the checksums of all its chunks were checked (stb_image checks none), .npy through a reader of our own. Nothing
-// else is read. Anything that a decoder only warns about is refused: a cut photograph must not become training data
-// without a word. Orientation tags of JPEGs are read, and applied by upright alone. Decoding is safe to call from many
-// threads.
+// after the checksums of all its chunks were checked (stb_image checks none), TIFF through libtiff, .npy through a reader
+// of our own. Nothing else is read. Anything that a decoder only warns about is refused: a cut photograph must not become
+// training data without a word. Orientation tags of JPEG and TIFF are read, and applied by upright alone. Decoding is
+// safe to call from many threads.
 #pragma once
 
 #include <cstddef>
@@ -20,13 +20,13 @@ namespace mae {
 
 inline constexpr int max_channels = 64;
 inline constexpr int max_side = 1 << 14;           // larger pictures are refused before memory is asked for,
-inline constexpr std::int64_t max_area = 1 << 27;  // and JPEG and PNG files of more pixels
+inline constexpr std::int64_t max_area = 1 << 27;  // and JPEG, PNG and TIFF files of more pixels
 
 struct Image {
   int height = 0, width = 0, channels = 0;
   kernels::DType dtype = kernels::DType::u8;  // u8, u16 or f32
   std::vector<std::byte> pixels;              // (height, width, channels)
-  int orientation = 1;  // how a JPEG asks to be turned for display, EXIF tag 0x0112: 1 not at all, 2 to 8 see upright
+  int orientation = 1;  // how a JPEG or TIFF asks to be turned for display, tag 0x0112: 1 not at all, 2 to 8 see upright
 
   template <class T>
   const T* as() const {
@@ -98,7 +98,7 @@ inline std::size_t row_bytes(const Image& image) {
   return static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels) * size_of(image.dtype);
 }
 
-/// Decodes a file that lies in memory; `where` names it in errors. 8-bit files give u8, 16-bit PNG gives u16.
+/// Decodes a file that lies in memory; `where` names it in errors. 8-bit files give u8, 16-bit PNG and TIFF u16.
 /// channels 0 keeps what the file has (grey 1, colour 3); otherwise as `with_channels`. Alpha is dropped unless as many
 /// channels are asked for as the file has. Throws kernels::Error for damaged and unknown files.
 Image decode_image(std::span<const std::byte> file, const std::string& where, int channels = 0);

@@ -105,6 +105,8 @@ DType type_of(const std::string& descr, const std::string& where) {
                        where, "array.astype(\"uint8\"), \"<u2\" or \"<f4\", before numpy.save");
 }
 
+}  // namespace
+
 bool all_finite(std::span<const std::byte> floats) {
   for (std::size_t i = 0; i < floats.size(); i += 4) {
     std::uint32_t bits;
@@ -113,8 +115,6 @@ bool all_finite(std::span<const std::byte> floats) {
   }
   return true;
 }
-
-}  // namespace
 
 Image decode_npy(std::span<const std::byte> file, const std::string& where) {
   const auto damaged = [&](const std::string& what) {

@@ -7,9 +7,8 @@
 //               everything is then read in order
 //
 // A tile of out has six rows of sixteen columns, or, where vectors hold sixteen, fourteen of thirty-two.
-// Bias, residual and what out holds are where a whole tile's sums start; to a tile at the right edge of out they are
-// added. How out is cut does not touch the order of any sum:
-// it may depend on the number of workers, the bits do not.
+// A sum is made of parts of `chain` products (tile.h); bias, residual and what out holds come before the first one. How
+// out is cut does not touch the order of any sum: it may depend on the number of workers, the bits do not.
 #include <algorithm>
 
 #include "kernels/cpu/matmul.h"
@@ -21,7 +20,7 @@ namespace {
 
 constexpr std::int64_t panels_at_once = 16;  // of a that are filled together, so that its rows are read in order
 
-/// What the sums of a block of out start from.
+/// What the sums of a block of out are added to.
 struct Start {
   const float* matrix;  // null: 0
   std::int64_t row;
@@ -53,7 +52,7 @@ template <class Tile>
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t x = 0; x < width; ++x)
         out[r * out_row + j + x] =
-            edge[r * Tile::columns + x] + (matrix ? matrix[r * start.row + x] : 0.0f) + (bias ? bias[x] : 0.0f);
+            (matrix ? matrix[r * start.row + x] : 0.0f) + (bias ? bias[x] : 0.0f) + edge[r * Tile::columns + x];
     }
   }
 }

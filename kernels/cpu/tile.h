@@ -3,6 +3,7 @@
 // instruction set; hence inlined by force.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -25,6 +26,7 @@ using Tile16 = Tile<16, 14>;  // for thirty-two of sixteen (AVX-512)
 
 inline constexpr std::int64_t lanes = Tile8::lanes;
 inline constexpr std::int64_t rows_ahead = 16;  // of b, asked for while sums are made
+inline constexpr std::int64_t chain = 256;      // products that are added one after the other
 using Lanes = Tile8::Lanes;
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
@@ -37,7 +39,7 @@ struct Product {
   float* c;  // element (i, j) is c[i * c_row + j]
   std::int64_t c_row;
   std::int64_t m, n, k;  // n is a multiple of the vector's lanes
-  const float* start;    // what the sums start from: element (i, j) is start[i * start_row + j]; null: 0
+  const float* start;    // what the sum is added to: element (i, j) is start[i * start_row + j]; null: 0
   std::int64_t start_row;
   const float* bias;  // (n) added to it; null: none
 };
@@ -54,34 +56,44 @@ template <class Vector>
   std::memcpy(to, &v, sizeof v);
 }
 
+/// Every `chain` values of k begin a sum of their own, from 0: the error of a sum of 3,072 products is then that of
+/// 256, and what the sums start from is added to a whole one.
 template <class Tile, int rows, int vectors>
 [[gnu::always_inline]] inline void product_tile(const Product& p, std::int64_t i, std::int64_t j) {
   using Vector = typename Tile::Lanes;
-  Vector sum[rows][vectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v) {
-      const std::int64_t column = j + v * Tile::lanes;
-      sum[r][v] = p.start ? load<Vector>(p.start + (i + r) * p.start_row + column) : Vector{};
-      if (p.bias) sum[r][v] += load<Vector>(p.bias + column);
-    }
-  }
   const float *a = p.a + i * p.a_row, *b = p.b + j;
-  // k is not unrolled: four times over, g++ 12 moves sums between registers, and 92 to 95 GFLOP/s of a core's 94 become
-  // 86 to 88 (2026-11-27, AVX2).
-  for (std::int64_t k = 0; k < p.k; ++k, a += p.a_k, b += p.b_row) {
-    for (int line = 0; line < vectors * Tile::lanes; line += 16) __builtin_prefetch(b + rows_ahead * p.b_row + line);
-    Vector row[vectors];
-    for (int v = 0; v < vectors; ++v) row[v] = load<Vector>(b + v * Tile::lanes);
+  std::int64_t k = 0;
+  do {
+    Vector sum[rows][vectors];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; ++r) {
-      for (int v = 0; v < vectors; ++v) sum[r][v] += a[r * p.a_row] * row[v];
+      for (int v = 0; v < vectors; ++v) sum[r][v] = Vector{};
     }
-  }
+    // k is not unrolled: four times over, g++ 12 moves sums between registers, and 92 to 95 GFLOP/s of a core's 94
+    // become 86 to 88 (2026-11-27, AVX2).
+    for (const std::int64_t end = std::min(p.k, k + chain); k < end; ++k, a += p.a_k, b += p.b_row) {
+      for (int line = 0; line < vectors * Tile::lanes; line += 16) __builtin_prefetch(b + rows_ahead * p.b_row + line);
+      Vector row[vectors];
+      for (int v = 0; v < vectors; ++v) row[v] = load<Vector>(b + v * Tile::lanes);
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    for (int v = 0; v < vectors; ++v) store(p.c + (i + r) * p.c_row + j + v * Tile::lanes, sum[r][v]);
-  }
+      for (int r = 0; r < rows; ++r) {
+        for (int v = 0; v < vectors; ++v) sum[r][v] += a[r * p.a_row] * row[v];
+      }
+    }
+    const bool first = k <= chain;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) {
+      for (int v = 0; v < vectors; ++v) {
+        const std::int64_t column = j + v * Tile::lanes;
+        float* c = p.c + (i + r) * p.c_row + column;
+        Vector start{};
+        if (!first) start = load<Vector>(c);
+        if (first && p.start) start = load<Vector>(p.start + (i + r) * p.start_row + column);
+        if (first && p.bias) start += load<Vector>(p.bias + column);
+        store(c, start + sum[r][v]);
+      }
+    }
+  } while (k < p.k);
 }
 
 /// A tile's rows of the product from row i on, or those that there are.
@@ -93,7 +105,7 @@ template <class Tile, int vectors, int rows = Tile::rows>
   product_tile<Tile, rows, vectors>(p, i, j);
 }
 
-/// c = start + bias + a b. Each element's sum runs over k in order.
+/// c = start + bias + a b. Each element's sum runs over k in order, `chain` at a time.
 template <class Tile>
 [[gnu::always_inline]] inline void product(const Product& p) {
   std::int64_t j = 0;

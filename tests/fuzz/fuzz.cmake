@@ -12,16 +12,13 @@ set(MAE_FUZZ_SECONDS 12 CACHE STRING "seconds that ctest runs each fuzz target")
 set(readers engine/checksum engine/files engine/json engine/mapped_file engine/pickle engine/pickle_calls engine/pth
   engine/safetensors engine/tensor_file engine/utf8 engine/zip_reader mae/cifar mae/config mae/config_text mae/csv
   mae/dataset mae/execution mae/exif mae/file_table mae/idx mae/image mae/image_folder mae/image_list mae/jpeg mae/npy
-  mae/packed mae/png mae/stb_image_write mae/table_labels apps/command_line apps/model_options apps/nearest apps/options apps/options_text apps/toml)
+  mae/packed mae/png mae/shards mae/stb_image_write mae/table_labels mae/tar mae/tiff apps/command_line apps/model_options apps/nearest apps/options apps/options_text apps/toml)
 list(TRANSFORM readers APPEND .cpp)
 add_library(mae_readers STATIC ${readers})
 target_link_libraries(mae_readers PUBLIC mae_flags nlohmann_json::nlohmann_json CLI11::CLI11 ZLIB::ZLIB)
 target_include_directories(mae_readers SYSTEM PRIVATE ${STB_INCLUDE_DIR} ${TOML_INCLUDE_DIR})
 target_compile_options(mae_readers PUBLIC -fsanitize=fuzzer-no-link)
-if(MAE_WITH_JPEG)
-  target_link_libraries(mae_readers PRIVATE JPEG::JPEG)
-  target_compile_definitions(mae_readers PRIVATE MAE_WITH_JPEG)
-endif()
+mae_image_libraries(mae_readers)
 if(MAE_WITH_LIBZIP)
   target_include_directories(mae_readers SYSTEM PRIVATE ${ZIP_INCLUDE_DIR})
   target_link_libraries(mae_readers PRIVATE ${ZIP_LIBRARY})

@@ -8,9 +8,11 @@ inputs that once broke something; they are written by hand and left alone.
 """
 
 import gzip
+import io
 import json
 import pathlib
 import struct
+import tarfile
 import zlib
 
 HERE = pathlib.Path(__file__).parent
@@ -78,6 +80,7 @@ def cifar_files():
     flat = bytes([7]) + bytes(1024) + b"\x80" * 1024 + b"\xff" * 1024
     yield "one", flat
     yield "two", flat + bytes([9]) + noise(64, 6) * 48
+    yield "hundred", bytes([3, 99]) + flat[1:]
 
 
 def npy(version, header, data):
@@ -170,6 +173,94 @@ def jpeg_files():
     yield "exif_big", images[0][:2] + exif(b"MM", 3) + images[0][2:]
 
 
+def pixel(y, x, c, bits):
+    """What tests/mae/test_tiff.cpp expects of every file but the palette's."""
+    value = (7 * y + 13 * x + 29 * c) % 256
+    return value / 8 if bits == 32 else value * (257 if bits == 16 else 1)
+
+
+def tiff(height, width, samples, bits=8, *, block=None, planes=False, deflate=False, order="<", big=False, tags={}):
+    """block: (rows, width) of tiles, or rows of strips; one strip without it. tags: more, or others: number -> values."""
+    kinds = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+    def sample(y, x, c):
+        value = pixel(y, x, c, bits) if y < height and x < width else 0
+        return struct.pack(order + {8: "B", 16: "H", 32: "f"}[bits], value)
+
+    tiles = isinstance(block, tuple)
+    rows, columns = block if tiles else (block or height, width)
+    blocks = []
+    for plane in range(samples) if planes else [None]:
+        for top in range(0, height, rows):
+            for left in range(0, width, columns):
+                bottom = top + rows if tiles else min(top + rows, height)
+                data = b"".join(sample(y, x, c) for y in range(top, bottom) for x in range(left, left + columns)
+                                for c in (range(samples) if plane is None else [plane]))
+                blocks.append(zlib.compress(data, 9) if deflate else data)
+    width_of_offset = 8 if big else 4
+    head = b"II" if order == "<" else b"MM"
+    head += struct.pack(order + "HHH", 43, 8, 0) if big else struct.pack(order + "H", 42)
+    start, offsets = len(head) + width_of_offset, []
+    for data in blocks:
+        offsets.append(start + sum(map(len, blocks[: len(offsets)])))
+    sizes = [len(data) for data in blocks]
+    entries = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * samples), 259: (3, [8 if deflate else 1]),
+               262: (3, [2 if samples >= 3 else 1]), 277: (3, [samples]), 284: (3, [2 if planes else 1]),
+               339: (3, [3 if bits == 32 else 1] * samples)}
+    if tiles:
+        entries |= {322: (3, [columns]), 323: (3, [rows]), 324: (4, offsets), 325: (4, sizes)}
+    else:
+        entries |= {273: (4, offsets), 278: (4, [rows]), 279: (4, sizes)}
+    for number, values in tags.items():
+        entries[number] = (3, values)
+    body, more = start + sum(sizes), b""
+    directory_size = (8 if big else 2) + len(entries) * (20 if big else 12) + width_of_offset
+    directory = struct.pack(order + ("Q" if big else "H"), len(entries))
+    for number, (kind, values) in sorted(entries.items()):
+        data = struct.pack(order + str(len(values)) + kinds[kind], *values)
+        if len(data) > width_of_offset:
+            more, place = more + data, body + directory_size + len(more)
+            data = struct.pack(order + ("Q" if big else "I"), place)
+        directory += struct.pack(order + ("HHQ" if big else "HHI"), number, kind, len(values))
+        directory += data.ljust(width_of_offset, b"\0")
+    directory += bytes(width_of_offset)
+    return head + struct.pack(order + ("Q" if big else "I"), body) + b"".join(blocks) + directory + more
+
+
+def tiff_files():
+    yield "grey8", tiff(5, 6, 1)
+    yield "rgb8_strips", tiff(7, 5, 3, block=2)
+    yield "rgb16_big_endian", tiff(4, 5, 3, 16, order=">")
+    yield "f32_planes", tiff(3, 4, 2, 32, planes=True, tags={262: [1], 338: [0]})
+    yield "u16_tiles_planes", tiff(20, 18, 5, 16, block=(16, 16), planes=True, deflate=True, tags={338: [0, 0]})
+    yield "rgb8_tiles_bigtiff", tiff(17, 33, 3, block=(16, 32), deflate=True, big=True)
+    yield "rgba8", tiff(3, 3, 4, tags={338: [2]})
+    yield "white_is_zero", tiff(3, 4, 1, tags={262: [0]})
+    yield "palette", tiff(2, 3, 1, tags={262: [3], 320: [257 * (i % 256) for i in range(768)]})
+    yield "turned", tiff(2, 3, 1, tags={274: [6]})
+
+
+def tar(members, kind=tarfile.USTAR_FORMAT):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as file:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return out.getvalue()[: 512 * (2 + sum(1 + -(-len(content) // 512) for _, content in members) + 8)]
+
+
+def tar_files():
+    small = png(2, 2, 8, 0, b"\0\1\2" * 2)
+    samples = [("a/1.png", small), ("a/1.cls", b"3\n"), ("a/1.json", b"{}"), ("a/2.cls", b"0"), ("a/2.npy", b"no"),
+               ("3.png", small)]
+    yield "plain", tar(samples)
+    yield "gzip", gzip.compress(tar(samples), mtime=0)
+    long = "f" * 120 + "/\u00e9.png"
+    yield "pax", tar([(long, small)], tarfile.PAX_FORMAT)
+    yield "gnu", tar([(long, small)], tarfile.GNU_FORMAT)
+
+
 def pickled_text(text):
     return b"X" + struct.pack("<I", len(text)) + text
 
@@ -229,6 +320,8 @@ def main():
         "packed": packed_files,
         "png": png_files,
         "jpeg": jpeg_files,
+        "tiff": tiff_files,
+        "tar": tar_files,
         "toml": toml_files,
         "pickle": pickle_files,
         "pth": pth_files,

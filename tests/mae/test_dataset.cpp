@@ -179,10 +179,27 @@ TEST_CASE("CIFAR-10: planes become pixels") {
   CHECK_THROWS_WITH(open_dataset(cut), ContainsSubstring(cut) && ContainsSubstring("cut or damaged"));
   write_file(cut, noise_bytes(2 * 3073, 6));
   CHECK_THROWS_WITH(open_dataset(cut), ContainsSubstring(cut) && ContainsSubstring("has label"));
-  write_file(cut, noise_bytes(2 * 3074, 6));
-  CHECK_THROWS_WITH(open_dataset(cut), ContainsSubstring("CIFAR-100"));
   write_file(cut, {});
   CHECK_THROWS_WITH(open_dataset(cut), ContainsSubstring(cut));
+}
+
+TEST_CASE("CIFAR-100: fine labels, told by the size of a record") {
+  const TempDir dir;
+  Bytes records = noise_bytes(3 * 3074, 5);
+  for (std::size_t i = 0; i < 3; ++i) records[i * 3074 + 1] = static_cast<std::byte>(99 - i);
+  write_file(dir / "train.bin", records);
+  write_file(dir / "test.bin", first(records, 3074));
+  const Dataset data = open_dataset(dir.string());
+  CHECK(data.format == "CIFAR-100");
+  CHECK(data.size == 3);
+  CHECK((data.classes.size() == 100 && data.classes[0] == "apple" && data.classes[99] == "worm"));
+  CHECK(std::is_sorted(data.classes.begin(), data.classes.end()));
+  CHECK(data.label(2) == 97);
+  CHECK(data.image(1).pixels[3 * 5 + 2] == records[3074 + 2 + 2 * 1024 + 5]);
+  CHECK(open_dataset(dir.string() + ":test").size == 1);
+  records[1] = std::byte{100};
+  write_file(dir / "train.bin", records);
+  CHECK_THROWS_WITH(open_dataset(dir.string()), ContainsSubstring("record 0 has label 100"));
 }
 
 TEST_CASE("image folder: classes in the order of their names") {

@@ -148,7 +148,7 @@ TEST_CASE("what is no image is refused with advice") {
   const support::TempDir folder;
   const std::string path = folder / "text.jpg";
   support::write_file(path, support::noise_bytes(400, 2));
-  CHECK_THROWS_WITH(read_image(path), ContainsSubstring(path) && ContainsSubstring("neither JPEG, PNG nor .npy"));
+  CHECK_THROWS_WITH(read_image(path), ContainsSubstring(path) && ContainsSubstring("neither JPEG, PNG, TIFF nor .npy"));
   CHECK_THROWS_WITH(read_image(folder / "absent.png"),
                     ContainsSubstring("absent.png: cannot open the file for reading"));
   support::write_file(folder / "empty.png", {});
