@@ -22,6 +22,7 @@ constexpr Command own_commands[] = {
     {"pack", "decode a data set once, into files that training reads without decoding", pack},
     {"pretrain", "pretrain a Masked Autoencoder on images", pretrain},
     {"reconstruct", "what a pretrained model makes of masked images, as a picture", reconstruct},
+    {"attention", "what the tokens of an image look at, as a picture", attention},
     {"finetune", "train a classifier on a pretrained encoder, or from scratch", finetune},
     {"eval", "how often a fine-tuned classifier is right", eval},
     {"probe", "how good are the features? A linear classifier on the frozen encoder", probe},

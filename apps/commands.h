@@ -10,6 +10,7 @@ int data(int argc, char** argv);
 int pack(int argc, char** argv);
 int pretrain(int argc, char** argv);
 int reconstruct(int argc, char** argv);
+int attention(int argc, char** argv);
 int finetune(int argc, char** argv);
 int eval(int argc, char** argv);
 int probe(int argc, char** argv);

@@ -1,5 +1,5 @@
-// What makes the features of images for `mae probe`, `mae knn` and `mae embed`: a pretrained encoder, or a classifier
-// without its head.
+// What makes the features of images for `mae probe`, `mae knn` and `mae embed`, and the maps of `mae attention`: a
+// pretrained encoder, or a classifier without its head.
 #pragma once
 
 #include <functional>
@@ -30,6 +30,8 @@ class FeatureModel {
 
   mae::Features of(const mae::Dataset& data, const std::function<void(std::int64_t)>& progress) const;
   bool is_classifier() const { return classifier_ != nullptr; }
+  const mae::Config& config() const { return classifier_ ? classifier_->config().encoder : model_->config(); }
+  const mae::Encoder& encoder() const { return classifier_ ? classifier_->encoder() : model_->encoder(); }
 
  private:
   kernels::Stream& stream_;

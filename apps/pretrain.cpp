@@ -116,6 +116,7 @@ int pretrain(int argc, char** argv) {
   const StopRequest stop(start + o.command.max_seconds);
   if (!o.job.init.empty()) mae::require_known(o.job.config, o.job.init);
   mae::validate(o.job.config);
+  mae::require_masked(o.job.config);
   mae::validate(o.job.recipe);
   o.job.bands = shown_bands(o.show_channels, o.job.config.channels);
   const kernels::Device device = open_device(o.command.device);

@@ -60,6 +60,7 @@ class Classifier {
              const Execution& execution = {});
 
   const ClassifierConfig& config() const { return config_; }
+  const Encoder& encoder() const { return encoder_; }
   engine::Parameters& parameters() { return parameters_; }
   const engine::Parameters& parameters() const { return parameters_; }
   const std::vector<double>& drop_rates() const { return drop_rates_; }

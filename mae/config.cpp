@@ -26,6 +26,11 @@ void require(bool ok, const std::string& key, const std::string& what, const std
 
 std::string text(std::int64_t n) { return std::to_string(n); }
 
+std::string kept(const Config& c) {
+  return "a ratio of " + std::to_string(c.mask_ratio) + " keeps " + text(c.keep()) + " of " + text(c.patches()) +
+         " patches";
+}
+
 }  // namespace
 
 Config preset(const std::string& name) {
@@ -73,10 +78,9 @@ void validate(const Config& c) {
           "2-D sine-cosine positions need dims that 4 divides", "or positions = \"learned\"");
   require(c.decoder_embed || c.dim == c.decoder_dim, "decoder_embed",
           "without a projection the decoder must have the encoder's dim", "");
-  require(c.mask_ratio > 0 && c.mask_ratio < 1 && c.keep() >= 1 && c.keep() < c.patches(), "mask_ratio",
-          "a ratio of " + std::to_string(c.mask_ratio) + " keeps " + text(c.keep()) + " of " + text(c.patches()) +
-              " patches",
-          "a ratio that keeps and masks at least one patch");
+  require(c.mask_ratio >= 0 && c.mask_ratio < 1 && c.keep() >= 1, "mask_ratio", kept(c),
+          "a ratio that keeps at least one patch");
+  if (c.mask_ratio > 0) require_masked(c);
   require(c.mlp_ratio > 0 && c.ln_eps > 0, "mlp_ratio, ln_eps", "must be positive", "");
   const double hidden = c.mlp_ratio * std::min(c.dim, c.decoder_dim);
   require(hidden >= 1, "mlp_ratio", "leaves an MLP without a hidden unit", "4, as in the paper");
@@ -87,6 +91,10 @@ void validate(const Config& c) {
           "one number, or one for each of the " + text(c.channels) + " channels", "");
   for (double s : c.std) require(s > 0, "std", "must be positive", "");
   for (double r : c.value_range) require(r > 0, "value_range", "must be positive", "");
+}
+
+void require_masked(const Config& c) {
+  require(c.keep() < c.patches(), "mask_ratio", kept(c), "a ratio that masks at least one patch");
 }
 
 double official_training_flops(const Config& c) {

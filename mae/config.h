@@ -49,8 +49,10 @@ struct Config {
 Config preset(const std::string& name);
 std::vector<std::string> preset_names();
 
-/// Throws kernels::Error naming the key that cannot be, and what would do.
+/// Throws kernels::Error naming the key that cannot be, and what would do. A mask_ratio of 0 hides nothing: good for
+/// looking at a model, not for training it.
 void validate(const Config& config);
+void require_masked(const Config& config);  // throws where nothing is
 
 /// Operations of one training step, per image: 2 per multiply-add; forward + backward of the official code, which
 /// embeds all patches and takes no input gradient of the patch embedding (notes: 58.46 / 124.23 / 290.99 G for base,

@@ -104,7 +104,7 @@ std::uint64_t fingerprint_of(const Files& files, const std::string& format, cons
 Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes,
                    const BytesOf& bytes_of) {
   table.shrink();
-  const auto files = std::make_shared<const Files>(std::move(table), bytes_of);
+  const auto files = std::make_shared<const Files>(Files{std::move(table), bytes_of});
   Reading each = reading;
   const std::string kind = extension_of(files->table.name(0));
   const bool keeps_channels = kind == ".npy" || kind == ".tif" || kind == ".tiff";

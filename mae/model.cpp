@@ -147,6 +147,7 @@ Tensor Model::forward_loss(Context& c, const Images& images, const Tensor& pred,
 
 Tensor Model::forward(Context& c, const Images& images, const View& draws, std::uint32_t seed,
                       const engine::LossSlot& slot, std::int64_t global_batch) const {
+  require_masked(config_);
   const Masking masking = random_masking(c, draws, seed);
   const Tensor latent = forward_encoder(c, images, masking, config_.keep());
   const Tensor pred = execution_.masked_head ? forward_masked(c, latent, masking) : forward_decoder(c, latent, masking);

@@ -19,6 +19,7 @@ class Model {
   Model(const Config& config, kernels::DType dtype, const Execution& execution = {});
 
   const Config& config() const { return config_; }
+  const Encoder& encoder() const { return encoder_; }
   engine::Parameters& parameters() { return parameters_; }
   const engine::Parameters& parameters() const { return parameters_; }
 

@@ -3,27 +3,18 @@
 #include <optional>
 
 #include "engine/workspace.h"
+#include "mae/host_values.h"
 #include "mae/input_slots.h"
 #include "mae/noise.h"
 
 namespace mae {
 namespace {
 
-template <class T>
-std::vector<T> download(kernels::Stream& stream, const View& view) {
-  std::vector<T> host(static_cast<std::size_t>(view.shape.count()));
-  stream.copy(host.data(), view.data, host.size() * sizeof(T));
+std::vector<std::int32_t> download(kernels::Stream& stream, const View& view) {
+  std::vector<std::int32_t> host(static_cast<std::size_t>(view.shape.count()));
+  stream.copy(host.data(), view.data, host.size() * sizeof(std::int32_t));
   stream.synchronize();
   return host;
-}
-
-std::vector<double> as_doubles(kernels::Stream& stream, const View& view) {
-  std::vector<double> out;
-  kernels::visit_floating(view.dtype, [&]<class T>(T) {
-    for (T value : download<T>(stream, view))
-      out.push_back(static_cast<double>(static_cast<kernels::Statistics<T>>(value)));
-  });
-  return out;
 }
 
 /// (N, 1 + L, V) without the rows of the class token.
@@ -62,18 +53,18 @@ ModelOutputs model_outputs(kernels::Stream& stream, const Model& model, const Ba
     const Masking masking =
         given ? given->masking() : model.random_masking(c, inputs.draws(slot, out.images), masks.seed);
     const Tensor latent = model.forward_encoder(c, images, masking, out.keep, [&](const Tensor& x) {
-      if (!dry) out.hidden_states.push_back(as_doubles(stream, x.view));
+      if (!dry) out.hidden_states.push_back(host_values(stream, x.view));
     });
     const Tensor pred = model.forward_decoder(c, latent, masking);
     const Tensor target = model.patches_to_predict(c, images);
     if (out.keep < out.patches)
       model.forward_loss(c, images, pred, masking, {loss_view, kernels::Write::overwrite}, out.images);
     if (dry) return;
-    out.rank = download<std::int32_t>(stream, masking.rank.view);
-    out.latent = as_doubles(stream, latent.view);
-    out.target = as_doubles(stream, target.view);
-    out.predicted = without_class_rows(as_doubles(stream, pred.view), out);
-    out.loss = as_doubles(stream, loss_view).front();
+    out.rank = download(stream, masking.rank.view);
+    out.latent = host_values(stream, latent.view);
+    out.target = host_values(stream, target.view);
+    out.predicted = without_class_rows(host_values(stream, pred.view), out);
+    out.loss = host_values(stream, loss_view).front();
   };
   workspace.include(work);
   workspace.reserve();

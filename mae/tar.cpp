@@ -137,7 +137,7 @@ TarContent plain(const std::string& path, std::shared_ptr<const engine::MappedFi
   TarContent content{.members = {}, .memory = std::move(file)};
   while (archive_entry* entry = walk.next()) {
     if (!is_content(entry)) continue;
-    TarMember& member = content.members.emplace_back(path_of(entry));
+    TarMember& member = content.members.emplace_back(TarMember{path_of(entry), {}});
     if (!wanted(member.name)) continue;
     const std::size_t place = walk.place();
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
@@ -153,7 +153,7 @@ TarContent unpacked(const std::string& path, const Wanted& wanted, std::uint64_t
   TarWalk walk(path);
   while (archive_entry* entry = walk.next()) {
     if (!is_content(entry)) continue;
-    TarMember& member = content.members.emplace_back(path_of(entry));
+    TarMember& member = content.members.emplace_back(TarMember{path_of(entry), {}});
     if (!wanted(member.name)) continue;
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
     if (size > most - content.held)

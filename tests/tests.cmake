@@ -16,7 +16,7 @@ endif()
 if(MAE_SANITIZE)
   set(test_options -O0 ${checked_less})
 else()
-  set(test_options $<$<CONFIG:Release>:-O0>)
+  set(test_options $<$<CONFIG:Release>:$<IF:$<STREQUAL:${layer},kernels>,-O1,-O0>>)
 endif()
 
 # mae_tests(layer LINKS targets): tests/<layer>/test_*.cpp -> binary test_<layer>, tests <layer>.<file>; tests of the

@@ -26,7 +26,7 @@ using Tile16 = Tile<16, 14>;  // for thirty-two of sixteen (AVX-512)
 
 inline constexpr std::int64_t lanes = Tile8::lanes;
 inline constexpr std::int64_t rows_ahead = 16;  // of b, asked for while sums are made
-inline constexpr std::int64_t chain = 256;      // products that are added one after the other
+inline constexpr std::int64_t chain = 384;      // products that are added one after the other
 using Lanes = Tile8::Lanes;
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
@@ -57,7 +57,7 @@ template <class Vector>
 }
 
 /// Every `chain` values of k begin a sum of their own, from 0: the error of a sum of 3,072 products is then that of
-/// 256, and what the sums start from is added to a whole one.
+/// 384, and what the sums start from is added to a whole one.
 template <class Tile, int rows, int vectors>
 [[gnu::always_inline]] inline void product_tile(const Product& p, std::int64_t i, std::int64_t j) {
   using Vector = typename Tile::Lanes;

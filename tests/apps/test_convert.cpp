@@ -41,6 +41,35 @@ engine::Json first_event(const std::string& run) {
 
 }  // namespace
 
+TEST_CASE("attention draws a row of tiles for each block, and writes the numbers") {
+  const TestFolder folder;
+  const std::string out = folder.file("a.png"), values = folder.file("a.safetensors");
+  const auto words = [&](const Words& more) {
+    return joined({"attention", hub + "/square.png", "--checkpoint", hub, "--out", out}, more);
+  };
+  succeeded(words({"--values", values}));
+  const mae::Image last = mae::read_image(out);
+  succeeded(words({"--block", "all", "--query", "0,0"}));
+  CHECK(mae::read_image(out).height > 3 * last.height / 2);
+  CHECK(mae::read_image(out).width >= last.width);
+  const engine::SafetensorsFile file(values);
+  const mae::Config config = mae::config_of(mae::model_metadata(hub), hub);
+  REQUIRE(file.header().tensors.size() == static_cast<std::size_t>(config.depth));
+  CHECK(file.header().tensors[0].shape ==
+        std::vector<std::int64_t>{1, config.heads, config.patches() + 1, config.patches() + 1});
+  CHECK(mae_answer(words({"--block", "9"})).code == apps::bad_usage);
+  CHECK_THAT(mae_answer(words({"--query", "999,0"})).error, ContainsSubstring("no place in the image"));
+  CHECK(mae_answer(words({"--query", "left"})).code == apps::bad_usage);
+}
+
+TEST_CASE("reconstruct with masking off") {
+  const TestFolder folder;
+  const test::Answer answer = succeeded({"reconstruct", hub + "/square.png", "--checkpoint", hub, "--mask-ratio", "0",
+                                         "--out", folder.file("strip.png")});
+  const std::int64_t patches = mae::config_of(mae::model_metadata(hub), hub).patches();
+  CHECK_THAT(answer.output, ContainsSubstring(std::to_string(patches) + " of " + std::to_string(patches) + " patches"));
+}
+
 TEST_CASE("convert says what it read and wrote, and reconstruct takes either") {
   const TestFolder folder;
   const test::Answer converted = succeeded({"convert", hub, folder.file("official.pth")});

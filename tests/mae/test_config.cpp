@@ -91,6 +91,8 @@ TEST_CASE("what cannot be is refused by its key") {
   refuses(with([](Config& c) { c.dim = 6, c.heads = 1; }), "4 divides");
   refuses(with([](Config& c) { c.decoder_embed = false; }), "decoder_embed");
   refuses(with([](Config& c) { c.mask_ratio = 1; }), "mask_ratio");
+  refuses(with([](Config& c) { c.mask_ratio = -0.1; }), "mask_ratio");
+  refuses(with([](Config& c) { c.mask_ratio = 1e-18; }), "keeps 196 of 196 patches");
   refuses(with([](Config& c) { c.mask_ratio = 0.999; }), "keeps 0 of 196 patches");
   refuses(with([](Config& c) { c.mean = {0, 0}; }), "one for each of the 3 channels");
   refuses(with([](Config& c) { c.std = {0}; }), "std");
