@@ -44,7 +44,9 @@ Canvas overlaid(const Canvas& image, const std::vector<double>& values, int acro
       const double value = values[static_cast<std::size_t>(y / side * across + x / side)];
       const double share = largest > 0 ? value / largest : 0, grey = dark * (0.299 * p.r + 0.587 * p.g + 0.114 * p.b);
       const Colour hot = heat(share);
-      const auto mixed = [&](std::uint8_t part) { return static_cast<std::uint8_t>((1 - share) * grey + share * part); };
+      const auto mixed = [&](std::uint8_t part) {
+        return static_cast<std::uint8_t>((1 - share) * grey + share * part);
+      };
       rectangle(tile, x, y, 1, 1, {mixed(hot.r), mixed(hot.g), mixed(hot.b)});
     }
   }
@@ -55,7 +57,8 @@ void frame_patch(Canvas& tile, std::int64_t patch, int across) {
   const int side = tile.width / across, x = static_cast<int>(patch) % across * side,
             y = static_cast<int>(patch) / across * side;
   const auto at = [](int v) { return static_cast<double>(v); };
-  polyline(tile, {{at(x), at(y)}, {at(x + side), at(y)}, {at(x + side), at(y + side)}, {at(x), at(y + side)}, {at(x), at(y)}},
+  polyline(tile,
+           {{at(x), at(y)}, {at(x + side), at(y)}, {at(x + side), at(y + side)}, {at(x), at(y + side)}, {at(x), at(y)}},
            {.colour = {214, 69, 63}, .width = 2});
 }
 

@@ -33,7 +33,7 @@ struct DataCommand {
 
 void add_options(OptionTable& t, DataCommand& o) {
   t.add("data", o.path,
-        "as --data of pretrain: a folder, a list (*.txt, *.csv), IDX or CIFAR-10, or what `mae pack` wrote")
+        "as --data of pretrain: a folder, a list (*.txt, *.csv), IDX or CIFAR, tar shards, or what `mae pack` wrote")
       .positional()
       .shown_as("PATH")
       .must_be_given();

@@ -36,7 +36,7 @@ void add_data_options(OptionTable& options, DataOptions& data) {
   options.group("Data");
   options
       .add("data", data.data,
-           "training images: a folder of images, a list of files (*.txt, *.csv), a file or folder in IDX or CIFAR-10 "
+           "training images: a folder of images, a list of files (*.txt, *.csv), a file or folder in IDX or CIFAR "
            "format, or what `mae pack` wrote; DIR:val and DIR:test are other splits")
       .shown_as("PATH")
       .must_be_given();

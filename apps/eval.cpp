@@ -10,6 +10,7 @@
 #include "apps/data_options.h"
 #include "apps/device_options.h"
 #include "apps/evaluation.h"
+#include "apps/initial_weights.h"
 #include "apps/model_options.h"
 #include "apps/output_file.h"
 #include "apps/progress.h"
@@ -107,6 +108,7 @@ int eval(int argc, char** argv) {
   kernels::Stream stream(open_device(o.device));
   force_rows(stream, o.device);
   const engine::Checkpoint checkpoint = mae::model_metadata(o.checkpoint);
+  tell(mae::Weights(o.checkpoint));
   mae::adopt_choices(checkpoint);
   const kernels::DType compute = dtype_for(o, checkpoint);
   const auto classifier = mae::load_classifier(stream, o.checkpoint, compute);

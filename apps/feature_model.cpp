@@ -1,5 +1,6 @@
 #include "apps/feature_model.h"
 
+#include "apps/initial_weights.h"
 #include "apps/options.h"
 #include "kernels/core/check.h"
 #include "mae/model_file.h"
@@ -27,6 +28,7 @@ mae::Pooling pooling_of(const std::string& features, const engine::Checkpoint& c
 FeatureModel::FeatureModel(kernels::Stream& stream, const std::string& checkpoint, mae::Pooling pooling)
     : stream_(stream), pooling_(pooling) {
   const mae::Weights weights(checkpoint);
+  tell(weights);
   if (mae::is_classifier(weights.checkpoint()))
     classifier_ = mae::load_classifier(stream, checkpoint, kernels::DType::f32);
   else

@@ -8,6 +8,12 @@ namespace apps {
 
 using engine::Json;
 
+void tell(const mae::Weights& weights) {
+  if (weights.ours()) return;
+  fmt::print(stderr, "{}: {}\n", printable(weights.path()), weights.description());
+  for (const std::string& note : weights.notes()) fmt::print(stderr, "note: {}\n", note);
+}
+
 Json report_json(const mae::LoadReport& report) {
   Json loaded = Json::array(), adapted = Json::object({}), initial = Json::object({}), ignored = Json::array();
   for (const mae::TensorFate& f : report.fates) {

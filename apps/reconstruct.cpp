@@ -6,6 +6,7 @@
 #include "apps/commands.h"
 #include "apps/data_options.h"
 #include "apps/device_options.h"
+#include "apps/initial_weights.h"
 #include "apps/learning_picture.h"
 #include "apps/model_options.h"
 #include "apps/output_file.h"
@@ -106,6 +107,7 @@ int reconstruct(int argc, char** argv) {
   if (!table.parse(argc, argv)) return done;
   const mae::Config& config = o.config;
   const mae::Weights weights(o.checkpoint);
+  tell(weights);
   mae::require_known(config, o.checkpoint);
   mae::validate(config);
   check_output_file("--values", o.values);
@@ -115,8 +117,7 @@ int reconstruct(int argc, char** argv) {
   mae::MaskSource masks{.seed = o.seed};
   if (!o.noise.empty())
     masks.noise = mae::read_noise(o.noise, static_cast<std::int64_t>(o.images.size()), config.patches());
-  const auto model =
-      mae::load_model(stream, weights, config, compute_type(o.dtype),
+  const auto model = mae::load_model(stream, weights, config, compute_type(o.dtype),
                                      {.interpolation = mae::interpolation_named(o.interpolation)});
   kernels::DType dtype = kernels::DType::u8;
   const mae::Batch batch = read_images(o, config, dtype);
@@ -125,10 +126,6 @@ int reconstruct(int argc, char** argv) {
   const mae::ModelOutputs outputs = mae::model_outputs(stream, *model, batch, dtype, masks);
   write_strips(o.out, mae::reconstruction(config, outputs), names, bands);
   if (!o.values.empty()) write_values(o.values, outputs, o);
-  if (!weights.ours()) {
-    fmt::print("{}: {}\n", printable(o.checkpoint), weights.description());
-    for (const std::string& note : weights.notes()) fmt::print("note: {}\n", note);
-  }
   fmt::print("{}: {} image{}, {} of {} patches visible, {}, loss {:.4f}\n", o.out, o.images.size(),
              o.images.size() == 1 ? "" : "s", config.keep(), config.patches(),
              o.noise.empty() ? fmt::format("seed {}", o.seed) : printable(o.noise), outputs.loss);

@@ -33,6 +33,20 @@ Series of_evaluations(const ReportedRun& run, const std::string& name, const std
   return series;
 }
 
+/// Of the events that end an epoch.
+Series weight_norm_of(const ReportedRun& run, const std::string& name) {
+  Series series{.name = name, .x = {}, .y = {}};
+  for (const Json& line : run.logs.events) {
+    const Json* norm = line.find("weight_norm");
+    if (!norm || norm->kind == Json::Kind::null) continue;
+    const double epoch = line.at("epoch").as_double();
+    while (!series.x.empty() && series.x.back() >= epoch) series.x.pop_back(), series.y.pop_back();  // gone over again
+    series.x.push_back(epoch);
+    series.y.push_back(norm->as_double());
+  }
+  return series;
+}
+
 /// The mean over a fiftieth of the run.
 Series calm(const Series& series) {
   Series mean = smoothed(series, std::max<int>(1, static_cast<int>(series.x.size() / 50)));
@@ -143,6 +157,7 @@ std::vector<Chart> charts_of(const Runs& runs) {
     auto& series = charts.back().series;
     series.insert(series.begin(), faint(of_steps(runs[0], "", &StepRecord::gradient_norm)));
   }
+  charts.push_back(chart_by_run(runs, "Weight norm", "L2 norm of all trained weights", weight_norm_of));
   charts.push_back(chart_by_run(runs, "Throughput", "images per second", rate_of));
   charts.push_back(chart_by_run(runs, "Time waiting for images", "% of a step", wait_of));
   const Chart first = charts[0];

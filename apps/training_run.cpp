@@ -253,6 +253,7 @@ class Run {
         {{"event", "epoch"},
          {"seconds", seconds},
          {"data_wait_seconds", loader_.wait_seconds()},
+         {"weight_norm", training_.weight_norm()},
          {"images_per_second", static_cast<double>(done - first_step_) * loader_.samples_per_step() / seconds}});
     const Found e = evaluate(done);
     record_->end_epoch();

@@ -16,8 +16,8 @@ struct AttentionMaps {
 
   /// The row of one query.
   std::span<const float> row(std::size_t block, std::int64_t head, std::int64_t query) const {
-    return std::span(blocks[block]).subspan(static_cast<std::size_t>((head * tokens + query) * tokens),
-                                            static_cast<std::size_t>(tokens));
+    return std::span(blocks[block])
+        .subspan(static_cast<std::size_t>((head * tokens + query) * tokens), static_cast<std::size_t>(tokens));
   }
 };
 

@@ -146,7 +146,7 @@ Dataset open_dataset(const std::string& path, const Reading& reading) {
   if (!fs::exists(request.path) && shards.empty()) {
     throw kernels::Error("does not exist", request.path.string(), "check the path of the data set");
   }
-  Dataset data = !shards.empty()                   ? open_shards(shards, reading)
+  Dataset data = !shards.empty()                  ? open_shards(shards, reading)
                  : fs::is_directory(request.path) ? open_folder(request, reading)
                                                   : open_file(request, path, reading);
   data.path = path;

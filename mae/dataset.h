@@ -36,8 +36,9 @@ struct Reading {
 };
 
 struct Dataset {
-  std::string path;           // as the user gave it
-  std::string format;         // "IDX", "CIFAR-10", "CIFAR-100", "tar shards", "image folder", "image list", "image table", "packed"
+  std::string path;  // as the user gave it
+  std::string
+      format;  // "IDX", "CIFAR-10", "CIFAR-100", "tar shards", "image folder", "image list", "image table", "packed"
   std::int64_t size = 0;      // samples, at least 1
   int channels = 0;           // of every image
   int height = 0, width = 0;  // of every image; 0 where they may differ

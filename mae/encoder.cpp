@@ -12,11 +12,8 @@ Encoder::Encoder(engine::Parameters& parameters, const Config& c, const Executio
   pos_embed = parameters.add("pos_embed", {1, c.patches() + class_rows, c.dim}, positions);
   patch_embed = {.weight = parameters.add("patch_embed.proj.weight", {c.dim, c.channels, c.patch, c.patch}),
                  .bias = parameters.add("patch_embed.proj.bias", {c.dim})};
-  const engine::BlockShape shape{.dim = c.dim,
-                                 .hidden = static_cast<std::int64_t>(c.mlp_ratio * c.dim),
-                                 .heads = c.heads,
-                                 .qkv_bias = c.qkv_bias,
-                                 .eps = c.ln_eps};
+  const engine::BlockShape shape{
+      .dim = c.dim, .hidden = c.mlp_hidden(c.dim), .heads = c.heads, .qkv_bias = c.qkv_bias, .eps = c.ln_eps};
   for (int i = 0; i < c.depth; ++i)
     blocks.push_back(add_block(parameters, "blocks." + std::to_string(i), shape, execution.fusion()));
 }

@@ -1,9 +1,9 @@
 // Images in memory, decoded from JPEG, PNG, TIFF and .npy and encoded as PNG.
 //
 // A file's kind is told by its first bytes, never by its name. JPEG goes through libjpeg-turbo, PNG through stb_image
-// after the checksums of all its chunks were checked (stb_image checks none), TIFF through libtiff, .npy through a reader
-// of our own. Nothing else is read. Anything that a decoder only warns about is refused: a cut photograph must not become
-// training data without a word. Orientation tags of JPEG and TIFF are read, and applied by upright alone. Decoding is
+// after the checksums of all its chunks were checked (stb_image checks none), TIFF through libtiff, .npy through a
+// reader of our own. Nothing else is read. Anything that a decoder only warns about is refused: a cut photograph must not
+// become training data without a word. Orientation tags of JPEG and TIFF are read, and applied by upright alone. Decoding is
 // safe to call from many threads.
 #pragma once
 
@@ -26,7 +26,8 @@ struct Image {
   int height = 0, width = 0, channels = 0;
   kernels::DType dtype = kernels::DType::u8;  // u8, u16 or f32
   std::vector<std::byte> pixels;              // (height, width, channels)
-  int orientation = 1;  // how a JPEG or TIFF asks to be turned for display, tag 0x0112: 1 not at all, 2 to 8 see upright
+  int orientation = 1;  // how a JPEG or TIFF asks to be turned for display, tag 0x0112: 1 not at all, 2 to 8 see
+                        // upright
 
   template <class T>
   const T* as() const {

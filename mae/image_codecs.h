@@ -5,8 +5,8 @@
 
 namespace mae {
 
-/// What a JPEG, PNG or TIFF may not be. Below it, each of them also holds the size in its header against its bytes, so that
-/// a small damaged file cannot ask for the memory of a large picture.
+/// What a JPEG, PNG or TIFF may not be. Below it, each of them also holds the size in its header against its bytes, so
+/// that a small damaged file cannot ask for the memory of a large picture.
 inline bool too_large(std::int64_t height, std::int64_t width) {
   return height > max_side || width > max_side || height * width > max_area;
 }
@@ -23,8 +23,8 @@ Image decode_png(std::span<const std::byte> file, const std::string& where);
 /// The array's shape and type.
 Image decode_npy(std::span<const std::byte> file, const std::string& where);
 
-/// The samples that the file has, without alpha where `channels` are not just as many; palettes are expanded, white as 0
-/// is turned. The first picture of a file with several.
+/// The samples that the file has, without alpha where `channels` are not just as many; palettes are expanded, white as
+/// 0 is turned. The first picture of a file with several.
 Image decode_tiff(std::span<const std::byte> file, const std::string& where, int channels = 0);
 
 /// Whether all of these f32 are numbers.

@@ -91,7 +91,8 @@ Dataset open_image_folder(const fs::path& folder, const Reading& reading) {
     for (const std::string& image : loose.images) table.add(image, -1);
   }
   if (table.size() == 0) {
-    throw kernels::Error("holds no .jpg, .jpeg, .png, .tif, .tiff or .npy files", folder.string(), "check the path of the data set");
+    throw kernels::Error("holds no .jpg, .jpeg, .png, .tif, .tiff or .npy files", folder.string(),
+                         "check the path of the data set");
   }
   Dataset data = dataset_of(std::move(table), folder_format, reading, std::move(classes));
   data.folder = folder.string();

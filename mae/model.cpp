@@ -38,7 +38,7 @@ void Model::declare_decoder() {
   mask_token_ = parameters_.add("mask_token", {1, 1, c.decoder_dim});
   decoder_pos_embed_ = parameters_.add("decoder_pos_embed", {1, c.patches() + 1, c.decoder_dim}, trained_positions(c));
   const engine::BlockShape shape{.dim = c.decoder_dim,
-                                 .hidden = static_cast<std::int64_t>(c.mlp_ratio * c.decoder_dim),
+                                 .hidden = c.mlp_hidden(c.decoder_dim),
                                  .heads = c.decoder_heads,
                                  .qkv_bias = c.qkv_bias,
                                  .eps = c.ln_eps};

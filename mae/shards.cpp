@@ -47,9 +47,9 @@ int label_in(std::span<const std::byte> text, const std::string& where) {
 struct Shards {
   explicit Shards(const fs::path& folder) : table(folder) {}
 
-  FileTable table;                                 // SHARD/MEMBER
-  std::vector<std::shared_ptr<const void>> memory; // of the shards
-  std::vector<std::span<const std::byte>> images;  // as the table
+  FileTable table;                                  // SHARD/MEMBER
+  std::vector<std::shared_ptr<const void>> memory;  // of the shards
+  std::vector<std::span<const std::byte>> images;   // as the table
   std::map<std::string, std::int64_t> left_out;
   int last_label = -1;
 };
@@ -123,7 +123,8 @@ std::map<Split, std::vector<fs::path>> shards_in(const fs::path& folder) {
 std::vector<fs::path> expand_braces(const std::string& pattern) {
   const std::size_t open = pattern.find('{'), dots = pattern.find("..", open), close = pattern.find('}', open);
   if (open == std::string::npos || dots == std::string::npos || close == std::string::npos || dots > close) return {};
-  const std::string first = pattern.substr(open + 1, dots - open - 1), last = pattern.substr(dots + 2, close - dots - 2);
+  const std::string first = pattern.substr(open + 1, dots - open - 1),
+                    last = pattern.substr(dots + 2, close - dots - 2);
   const auto begin = engine::parse_number<int>(first), end = engine::parse_number<int>(last);
   constexpr int most = 1 << 20;
   if (!begin || !end || *begin < 0 || *end < *begin || *end - *begin >= most) return {};

@@ -19,9 +19,11 @@ bool is_tar_name(std::string_view name) {
 
 bool is_tar(const std::string& path) {
   if (is_tar_name(path)) return true;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);  // it reads plain files, too
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"),
+                                                        gzclose);  // it reads plain files, too
   char header[512] = {};
-  return file && gzread(file.get(), header, sizeof header) == sizeof header && std::memcmp(header + 257, "ustar", 5) == 0;
+  return file && gzread(file.get(), header, sizeof header) == sizeof header &&
+         std::memcmp(header + 257, "ustar", 5) == 0;
 }
 
 }  // namespace mae
@@ -157,9 +159,9 @@ TarContent unpacked(const std::string& path, const Wanted& wanted, std::uint64_t
     if (!wanted(member.name)) continue;
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
     if (size > most - content.held)
-      throw kernels::Error("is compressed, and more than " + std::to_string(most >> 20) +
-                               " MiB would have to be held in memory",
-                           path, "gunzip: plain tar files are read where they lie");
+      throw kernels::Error(
+          "is compressed, and more than " + std::to_string(most >> 20) + " MiB would have to be held in memory", path,
+          "gunzip: plain tar files are read where they lie");
     member.bytes = memory->emplace_back(walk.content(size));
     content.held += size;
   }

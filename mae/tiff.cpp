@@ -74,7 +74,7 @@ using Handle = std::unique_ptr<TIFF, decltype(&TIFFClose)>;
 
 Handle open(Source& source, std::size_t most_memory) {
   const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(),
-                                                                                TIFFOpenOptionsFree);
+                                                                                 TIFFOpenOptionsFree);
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_error, &source);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), on_warning, &source);
   TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(most_memory));
@@ -138,7 +138,9 @@ Layout layout_of(TIFF* tiff, std::size_t file_bytes, const std::string& where) {
                  .width = field<std::uint32_t>(tiff, TIFFTAG_IMAGEWIDTH),
                  .samples = samples,
                  .colours = samples > alpha ? samples - alpha : samples,
-                 .dtype = bits == 8 ? DType::u8 : bits == 16 ? DType::u16 : DType::f32,
+                 .dtype = bits == 8    ? DType::u8
+                          : bits == 16 ? DType::u16
+                                       : DType::f32,
                  .photometric = field<std::uint16_t>(tiff, TIFFTAG_PHOTOMETRIC),
                  .planes = field<std::uint16_t>(tiff, TIFFTAG_PLANARCONFIG) == PLANARCONFIG_SEPARATE,
                  .tiles = TIFFIsTiled(tiff) != 0};
@@ -210,8 +212,7 @@ class PixelReader {
 
 /// The first `channels` samples of every pixel, side by side.
 Image side_by_side(const Layout& l, const std::vector<std::byte>& stored, std::size_t channels) {
-  Image image =
-      make_image(static_cast<int>(l.height), static_cast<int>(l.width), static_cast<int>(channels), l.dtype);
+  Image image = make_image(static_cast<int>(l.height), static_cast<int>(l.width), static_cast<int>(channels), l.dtype);
   const std::size_t count = l.height * l.width, sample = l.sample();
   if (!l.planes && channels == l.samples) {
     image.pixels = stored;

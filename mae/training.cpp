@@ -1,10 +1,13 @@
 #include "mae/training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "kernels/core/check.h"
 #include "kernels/core/choices.h"
+#include "kernels/reduce.h"
+#include "mae/host_values.h"
 
 namespace mae {
 namespace {
@@ -138,6 +141,14 @@ void Training::run(const Batch& part, engine::PartOfBatch position,
     start({.first = position.first && at == 0, .last = position.last && at + micro_count_ == count}, slot);
     inputs_.release(slot);
   }
+}
+
+double Training::weight_norm() const {
+  const View weights = parameters_.trained_range().of(parameters_.master());
+  const engine::Buffer norm(stream_.device(), sizeof(double));
+  const View out = norm.view(weights.dtype, {1});
+  launch(stream_, kernels::SquaredNorm{.x = weights, .out = out});
+  return std::sqrt(host_values(stream_, out).front());
 }
 
 engine::MemoryPlan Training::memory() const {

@@ -101,6 +101,9 @@ class Training {
   /// The next step is step `done`, as after a resume.
   void set_done(std::int64_t done) { step_.set_step(done); }
 
+  /// L2 norm of the masters that are trained, biases and all. Waits for what was queued.
+  double weight_norm() const;
+
   std::int64_t done() const { return step_.step(); }
   std::int64_t total() const { return schedule_.steps(); }
   const engine::WarmupCosine& schedule() const { return schedule_; }

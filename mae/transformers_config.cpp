@@ -12,8 +12,6 @@ Json sides(const Config& c) {
   return Json::array({c.image_height, c.image_width});
 }
 
-std::int64_t hidden(const Config& c, int dim) { return static_cast<std::int64_t>(c.mlp_ratio * dim); }
-
 Json config_json(const Config& c, const char* architecture, const char* type) {
   return Json::object({{"architectures", Json::array({architecture})},
                        {"model_type", type},
@@ -23,7 +21,7 @@ Json config_json(const Config& c, const char* architecture, const char* type) {
                        {"hidden_size", c.dim},
                        {"image_size", sides(c)},
                        {"initializer_range", 0.02},
-                       {"intermediate_size", hidden(c, c.dim)},
+                       {"intermediate_size", c.mlp_hidden(c.dim)},
                        {"layer_norm_eps", c.ln_eps},
                        {"num_attention_heads", c.heads},
                        {"num_channels", c.channels},
@@ -34,7 +32,7 @@ Json config_json(const Config& c, const char* architecture, const char* type) {
 
 void add_decoder(Json& json, const Config& c) {
   json.add("decoder_hidden_size", c.decoder_dim);
-  json.add("decoder_intermediate_size", hidden(c, c.decoder_dim));
+  json.add("decoder_intermediate_size", c.mlp_hidden(c.decoder_dim));
   json.add("decoder_num_attention_heads", c.decoder_heads);
   json.add("decoder_num_hidden_layers", c.decoder_depth);
   json.add("mask_ratio", c.mask_ratio);

@@ -19,10 +19,16 @@ namespace {
 namespace fs = std::filesystem;
 using engine::Json;
 
+/// What was taken for granted, and the key of config.json that would say it.
+struct Guess {
+  const char* key;
+  std::string text;
+};
+
 /// Reads sizes off the tensors, and says what it took for granted.
 class FromShapes {
  public:
-  FromShapes(const Weights& weights, std::vector<std::string>& notes) : weights_(weights), notes_(notes) {}
+  FromShapes(const Weights& weights, std::vector<Guess>& guesses) : weights_(weights), guesses_(guesses) {}
 
   Config config() {
     encoder();
@@ -81,8 +87,10 @@ class FromShapes {
       return known.heads;
     }
     if (c_.dim % 64 != 0) return 0;
-    notes_.push_back(
-        fmt::format("attention heads of the encoder are not in the file: {}, of 64 dims each, are taken", c_.dim / 64));
+    guesses_.push_back(
+        {"num_attention_heads",
+         fmt::format("attention heads of the encoder are not in the file: {}, of 64 dims each, are taken",
+                     c_.dim / 64)});
     return c_.dim / 64;
   }
 
@@ -110,15 +118,18 @@ class FromShapes {
                          c_.patch_values()));
     c_.decoder_heads = c_.decoder_dim == 512 ? 16 : c_.decoder_dim % 32 == 0 ? c_.decoder_dim / 32 : 0;
     if (c_.decoder_heads > 0 && c_.decoder_dim != 512)
-      notes_.push_back(fmt::format("attention heads of the decoder are not in the file: {}, of 32 dims each, are taken",
-                                   c_.decoder_heads));
-    notes_.push_back(
-        "whether the decoder predicts normalised pixels is not in the file: plain ones are taken (--norm-pix: of the "
-        "released files, those named mae_pretrain_*_full)");
+      guesses_.push_back(
+          {"decoder_num_attention_heads",
+           fmt::format("attention heads of the decoder are not in the file: {}, of 32 dims each, are taken",
+                       c_.decoder_heads)});
+    guesses_.push_back(
+        {"norm_pix_loss",
+         "whether the decoder predicts normalised pixels is not in the file: plain ones are taken (--norm-pix: of the "
+         "released files, those named mae_pretrain_*_full)"});
   }
 
   const Weights& weights_;
-  std::vector<std::string>& notes_;
+  std::vector<Guess>& guesses_;
   Config c_;
 };
 
@@ -140,6 +151,7 @@ class FromJson {
     }
   }
 
+  bool says(const char* key) const { return json_.find(key) != nullptr; }
   bool knows_pixels() const { return knows_pixels_; }
 
   std::vector<std::string> classes(std::int64_t K) const {
@@ -206,10 +218,16 @@ class FromJson {
       values.clear();
       for (const Json& value : list->as_array()) values.push_back(value.as_double());
     };
+    const auto off = [&](const char* key) {
+      const Json* wanted = json.find(key);
+      return wanted && wanted->kind == Json::Kind::boolean && !wanted->as_bool();
+    };
     numbers("image_mean", c_.mean);
     numbers("image_std", c_.std);
+    if (off("do_normalize")) c_.mean = {0}, c_.std = {1};
+    if (off("do_rescale")) c_.value_range = {1};
     const Json* factor = json.find("rescale_factor");
-    if (!factor) return;
+    if (!factor || off("do_rescale")) return;
     if (!(factor->as_double() > 0)) throw kernels::Error("\"rescale_factor\" is not positive", path.string());
     c_.value_range = {std::round(1e6 / factor->as_double()) / 1e6};
   }
@@ -256,11 +274,13 @@ bool has_config(const engine::Text& metadata) { return metadata.contains("config
 
 void add_config(const Weights& weights, engine::Text& metadata, std::vector<std::string>& notes) {
   if (has_config(metadata)) return;
-  std::vector<std::string> guesses;
+  std::vector<Guess> guesses;
   Config config = FromShapes(weights, guesses).config();
   std::optional<FromJson> json = json_beside(weights, config);
   if (json) json->read(weights.has_decoder());
-  else notes = guesses;
+  for (Guess& guess : guesses) {
+    if (!json || !json->says(guess.key)) notes.push_back(std::move(guess.text));
+  }
   if (config.channels != 3 && !(json && json->knows_pixels())) {
     config.mean = config.std = {0.5};
     notes.push_back("mean and deviation of the pixels are not in the file: 0.5 and 0.5 are taken");

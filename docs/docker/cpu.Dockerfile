@@ -8,7 +8,8 @@ RUN script/setup build \
     && cmake --install build/release --prefix /opt/mae --strip
 
 FROM debian:12
-RUN apt-get update && apt-get install -y --no-install-recommends libopenblas0-openmp libjpeg62-turbo libtiff6 libarchive13 libzip4 libfmt9 libgomp1 \
+RUN apt-get update && apt-get install -y --no-install-recommends libopenblas0-openmp libjpeg62-turbo libtiff6 \
+    libarchive13 libzip4 libfmt9 libgomp1 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/mae /opt/mae
 ENV PATH=/opt/mae/bin:$PATH

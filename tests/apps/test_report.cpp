@@ -99,7 +99,8 @@ TEST_CASE("a page holds the numbers of the logs, and nothing from elsewhere") {
   CHECK(numbers(between(validation, "data-y=\"", "\"")) == logged(s.run + "/evaluations.jsonl", "validation_loss"));
   const std::string rates = between(page, "aria-label=\"Learning rate\"", "</svg>");
   CHECK(numbers(between(rates, "data-y=\"", "\"")) == logged(log, "lr"));
-  for (const char* title : {"Gradient norm", "Throughput", "Time waiting for images", "Reconstructions over time"})
+  for (const char* title :
+       {"Gradient norm", "Weight norm", "Throughput", "Time waiting for images", "Reconstructions over time"})
     CHECK_THAT(page, ContainsSubstring(title));
   CHECK(count(page, "<img") == 1);
   for (const char* text : {"2, finished", "mask_ratio", "data_fingerprint", "mae pretrain --data"})

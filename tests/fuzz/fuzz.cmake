@@ -7,7 +7,7 @@
 if(NOT CMAKE_CXX_COMPILER_ID STREQUAL Clang)
   message(FATAL_ERROR "libFuzzer is a part of clang: configure with the preset `fuzz`, not with ${CMAKE_CXX_COMPILER}")
 endif()
-set(MAE_FUZZ_SECONDS 12 CACHE STRING "seconds that ctest runs each fuzz target")
+set(MAE_FUZZ_SECONDS 10 CACHE STRING "seconds that ctest runs each fuzz target")
 
 set(readers engine/checksum engine/files engine/json engine/mapped_file engine/pickle engine/pickle_calls engine/pth
   engine/safetensors engine/tensor_file engine/utf8 engine/zip_reader mae/cifar mae/config mae/config_text mae/csv

@@ -1,3 +1,4 @@
+// labels: slow
 // How fine-tuning and the linear probe behave: what they learn, what a resume, a micro-batch or a step that is not
 // finite changes, and what averages and running statistics are.
 #include <array>

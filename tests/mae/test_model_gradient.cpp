@@ -1,3 +1,4 @@
+// labels: slow
 // The whole tiny model against finite differences in f64: the loss, with respect to every trained parameter.
 #include "engine/init.h"
 #include "tests/support/golden_model.h"

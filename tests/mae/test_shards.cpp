@@ -126,7 +126,8 @@ TEST_CASE("tar shards: cut and damaged files are refused by name") {
   const support::TempDir dir;
   const std::string path = dir / "a.tar";
   const Bytes whole = tar_of({{"0.npy", pixel(10)}, {"1.npy", pixel(11)}});
-  for (const std::size_t size : {std::size_t{0}, std::size_t{300}, std::size_t{1024}, std::size_t{1600}, whole.size() - 512}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{300}, std::size_t{1024}, std::size_t{1600}, whole.size() - 512}) {
     CAPTURE(size);
     support::write_file(path, std::span(whole).first(size));
     CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring(path) && ContainsSubstring("cut or damaged tar"));

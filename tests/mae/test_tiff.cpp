@@ -74,10 +74,10 @@ void write_tiff(const std::string& path, int height, int width, int compression,
 }  // namespace
 
 TEST_CASE("TIFF: strips, tiles, planes, both byte orders, BigTIFF, 8 and 16 bits and floats") {
-  for (const Case& c : {Case{"grey8", 5, 6, 1, DType::u8}, Case{"rgb8_strips", 7, 5, 3, DType::u8},
-                        Case{"rgb16_big_endian", 4, 5, 3, DType::u16}, Case{"f32_planes", 3, 4, 2, DType::f32},
-                        Case{"u16_tiles_planes", 20, 18, 5, DType::u16},
-                        Case{"rgb8_tiles_bigtiff", 17, 33, 3, DType::u8}}) {
+  for (const Case& c :
+       {Case{"grey8", 5, 6, 1, DType::u8}, Case{"rgb8_strips", 7, 5, 3, DType::u8},
+        Case{"rgb16_big_endian", 4, 5, 3, DType::u16}, Case{"f32_planes", 3, 4, 2, DType::f32},
+        Case{"u16_tiles_planes", 20, 18, 5, DType::u16}, Case{"rgb8_tiles_bigtiff", 17, 33, 3, DType::u8}}) {
     CAPTURE(c.name);
     const Image image = read_image(tiff_file(c.name));
     CHECK((image.height == c.height && image.width == c.width && image.channels == c.channels));

@@ -314,11 +314,12 @@ constexpr bool one_thread_is_enough = requires {
   Case<Args>::scalars_only;
 };
 
-/// simt is for small cases, of about a second each.
+/// simt is for small cases, of about a second each; the address sanitizer learns nothing more from the largest.
 template <class Args>
 bool too_large(const Device& device, const Args& args) {
-  const bool small = device.kind == DeviceKind::simt || only_small();
-  return small && (cost(args).flops > 50e6 || cost(args).bytes > 2e6);
+  const auto above = [&](double flops, double bytes) { return cost(args).flops > flops || cost(args).bytes > bytes; };
+  if (device.kind == DeviceKind::simt || only_small()) return above(50e6, 2e6);
+  return with_address_sanitizer && above(200e6, 16e6);
 }
 
 using RowReports = std::map<std::pair<const Device*, std::string>, RowReport>;
