@@ -15,6 +15,7 @@
 #include "apps/show_channels.h"
 #include "mae/dataset_formats.h"
 #include "mae/file_table.h"
+#include "mae/tar.h"
 
 namespace apps {
 namespace fs = std::filesystem;
@@ -67,7 +68,8 @@ void check_no_image(const char* flag, const std::string& path, const mae::Datase
   if (path.empty()) return;
   std::error_code error;
   const bool inside = lies_in(path, data.folder) && (mae::is_image_name(path) || data.format == mae::packed_format);
-  bool one = inside || fs::equivalent(path, data.path, error);
+  const bool shard = data.format == mae::shards_format && mae::is_tar_name(path) && fs::exists(path, error);
+  bool one = inside || shard || fs::equivalent(path, data.path, error);
   const bool of_list = data.file && data.folder.empty() && fs::exists(path, error);
   for (std::int64_t i = 0; of_list && !one && i < data.size; ++i) one = fs::equivalent(path, data.file(i), error);
   if (one) throw kernels::Error(path + " belongs to the data set", flag, "a name outside of it");

@@ -36,8 +36,8 @@ void add_data_options(OptionTable& options, DataOptions& data) {
   options.group("Data");
   options
       .add("data", data.data,
-           "training images: a folder of images, a list of files (*.txt, *.csv), a file or folder in IDX or CIFAR "
-           "format, or what `mae pack` wrote; DIR:val and DIR:test are other splits")
+           "training images: a folder of images, a list of files (*.txt, *.csv), IDX, CIFAR or tar shards, each a "
+           "file or a folder, or what `mae pack` wrote; DIR:val and DIR:test are other splits")
       .shown_as("PATH")
       .must_be_given();
   options
@@ -82,7 +82,7 @@ mae::Dataset require_test_data(const DataOptions& options, const mae::Config& co
 void require_classes(const std::vector<std::string>& of_classifier, const mae::Dataset& data) {
   if (data.classes.empty())
     throw kernels::Error("these images have no labels", data.path,
-                         "class folders, an IDX or CIFAR-10 file, or a table");
+                         "class folders, IDX, CIFAR, tar shards with .cls files, or a table");
   const std::vector<std::string>& own = data.classes;
   // a file of others' weights has no names: its classes are those of the images, in order
   std::size_t numbered = 0;

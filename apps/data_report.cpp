@@ -144,7 +144,8 @@ void print_report(const DataReport& r) {
                                           r.survey.largest())});
   }
   if (!r.data.left_out.empty())
-    rows.push_back({"left out", left_out_text(r.data) + " (not .jpg, .jpeg, .png or .npy)"});
+    rows.push_back(
+        {"left out", left_out_text(r.data) + " (not .jpg, .jpeg, .png, .tif, .tiff or .npy, or not read there)"});
   fmt::print("{}", aligned(rows, "ll"));
   print_classes(counts);
   print_damaged("unreadable", r.survey.unreadable);

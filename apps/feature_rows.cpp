@@ -27,7 +27,7 @@ mae::Features encode(const FeatureModel& model, const mae::Dataset& data, const 
 void check(const FeatureOptions& o, const mae::Dataset& train, const mae::Dataset& test, const std::string& verb) {
   if (train.classes.empty())
     throw kernels::Error("these images have no labels to " + verb, o.data.data,
-                         "class folders, or an IDX or CIFAR-10 file");
+                         "class folders, IDX, CIFAR, tar shards with .cls files, or a table");
   const std::size_t known = std::min(test.classes.size(), train.classes.size());
   if (test.classes.empty() || !std::equal(test.classes.begin(), test.classes.end(), train.classes.begin(),
                                           train.classes.begin() + static_cast<std::ptrdiff_t>(known)))

@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "apps/finetune_options.h"
@@ -19,7 +17,7 @@ namespace {
 std::vector<std::string> classes_of(const mae::Dataset& data) {
   if (data.classes.empty())
     throw kernels::Error("these images have no labels", data.path,
-                         "class folders, an IDX or CIFAR-10 file, or a table");
+                         "class folders, IDX, CIFAR, tar shards with .cls files, or a table");
   std::vector<std::int64_t> counts(data.classes.size());
   for (std::int64_t i = 0; i < data.size; ++i) {
     const int label = data.label(i);
@@ -42,15 +40,6 @@ void check_answers(const mae::MultiLabels& labels) {
   mae::multi_label_metrics(kernels::view_of(const_cast<double*>(zeros.data()), kernels::DType::f64,
                                             {static_cast<std::int64_t>(zeros.size()) / K, K}),
                            labels.targets);
-}
-
-/// A pretrained file that is gone is not missed by a run that has checkpoints of its own.
-void replace_checkpoint(FinetuneCommand& o) {
-  if (o.checkpoint.empty() || std::filesystem::exists(o.checkpoint)) return;
-  const std::string folder = o.command.run.folder + "/checkpoints";
-  const auto own = o.command.resume == "auto" ? engine::newest_whole_checkpoint(folder) : std::nullopt;
-  if (!own) engine::read_checkpoint(o.checkpoint);  // throws, naming it
-  o.job.tuning.classifier.encoder = mae::classifier_config_of(own->checkpoint, own->path).encoder;
 }
 
 struct LabelledData {
@@ -94,7 +83,10 @@ int finetune_with(FinetuneCommand o, OptionTable& table, int argc, char** argv) 
   const double start = clock_seconds();
   add_options(table, o);
   if (!table.parse(argc, argv)) return done;
-  replace_checkpoint(o);
+  if (const auto own = in_place_of(o.checkpoint, o.command)) {
+    o.of_run = mae::classifier_config_of(own->checkpoint, own->path).encoder;
+    table.parse(argc, argv);
+  }
   settle(o);
   if (o.task == "multi" && !table.given("smoothing")) o.job.tuning.smoothing = 0;
   if (o.task == "multi" && o.job.tuning.smoothing > 0)

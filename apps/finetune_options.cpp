@@ -23,8 +23,10 @@ void add_start_options(OptionTable& t, FinetuneCommand& o) {
   t.group("Start");
   t.add("checkpoint", o.checkpoint, "a pretrained model: its sizes, and its encoder to begin with").shown_as("FILE");
   t.on_key("checkpoint", [&o] {
-    if (std::filesystem::exists(o.checkpoint))  // else said later: a run that goes on does not need it any more
-      o.job.tuning.classifier.encoder = mae::config_of(mae::Weights(o.checkpoint).checkpoint(), o.checkpoint);
+    mae::Config& encoder = o.job.tuning.classifier.encoder;
+    if (std::filesystem::exists(o.checkpoint))
+      encoder = mae::config_of(mae::Weights(o.checkpoint).checkpoint(), o.checkpoint);
+    else if (o.of_run) encoder = *o.of_run;
   });
   t.add("from_scratch", o.from_scratch, "begin with initial values; of --checkpoint, the sizes alone are taken");
   t.add("blocks", o.blocks,

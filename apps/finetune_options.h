@@ -22,6 +22,7 @@ struct FinetuneCommand {
   double color_jitter = 0;
   bool augment = true, crop_retry = true;
   double label_fraction = 1;
+  std::optional<mae::Config> of_run{};  // says what a pretrained file that is gone said
 };
 
 /// The official fine-tuning of ViT-B, and the official linear probe (notes 1.3 to 1.5).

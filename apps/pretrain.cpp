@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include "apps/cli.h"
@@ -26,13 +27,15 @@ struct PretrainCommand {
   DataOptions data;
   std::string init_channels = "mean";
   std::vector<int> show_channels;
+  std::optional<mae::Config> of_run;  // says what a file of weights that is gone said
 };
 
 void add_options(OptionTable& t, PretrainCommand& o) {
   mae::Recipe& r = o.job.recipe;
   t.on_key("init", [&o] {
-    if (std::filesystem::exists(o.job.init))  // else said later: a run that goes on does not need it any more
+    if (std::filesystem::exists(o.job.init))
       o.job.config = mae::config_of(mae::Weights(o.job.init).checkpoint(), o.job.init);
+    else if (o.of_run) o.job.config = *o.of_run;
   });
   add_model_options(t, o.job.config, &o.job.init);
   t.add("init_channels", o.init_channels,
@@ -66,17 +69,9 @@ StepPlanOptions plan_options(const PretrainingOptions& o, kernels::DType pixels)
           .pixels = pixels};
 }
 
-/// A file that is gone is not missed by a run that has checkpoints of its own.
-void settle_init(PretrainCommand& o) {
+mae::ChannelRule channel_rule(const std::string& name) {
   using mae::ChannelRule;
-  o.job.init_channels = o.init_channels == "mean"     ? ChannelRule::mean
-                        : o.init_channels == "repeat" ? ChannelRule::repeat
-                                                      : ChannelRule::random;
-  if (o.job.init.empty() || std::filesystem::exists(o.job.init)) return;
-  const std::string folder = o.command.run.folder + "/checkpoints";
-  const auto own = o.command.resume == "auto" ? engine::newest_whole_checkpoint(folder) : std::nullopt;
-  if (!own) mae::Weights missing(o.job.init);  // throws, naming it
-  o.job.config = mae::config_of(own->checkpoint, own->path);
+  return name == "mean" ? ChannelRule::mean : name == "repeat" ? ChannelRule::repeat : ChannelRule::random;
 }
 
 /// Which row each kernel of a step runs, "matmul=openblas".
@@ -111,8 +106,12 @@ int pretrain(int argc, char** argv) {
                     "--out runs/first");
   add_options(table, o);
   if (!table.parse(argc, argv)) return done;
+  if (const auto own = in_place_of(o.job.init, o.command)) {
+    o.of_run = mae::config_of(own->checkpoint, own->path);
+    table.parse(argc, argv);
+  }
   settle(o.command, o.job);
-  settle_init(o);
+  o.job.init_channels = channel_rule(o.init_channels);
   const StopRequest stop(start + o.command.max_seconds);
   if (!o.job.init.empty()) mae::require_known(o.job.config, o.job.init);
   mae::validate(o.job.config);

@@ -12,6 +12,7 @@
 #include "engine/files.h"
 #include "engine/number.h"
 #include "kernels/core/build.h"
+#include "mae/weights.h"
 
 namespace apps {
 namespace {
@@ -102,6 +103,14 @@ void settle(const RunCommand& o, RunSetup& setup) {
   setup.loading = o.loading;
   setup.compute = compute_type(o.dtype);
   setup.replay = o.graph ? engine::Replay::yes : engine::Replay::no;
+}
+
+std::optional<engine::FoundCheckpoint> in_place_of(const std::string& weights, const RunCommand& command) {
+  if (weights.empty() || std::filesystem::exists(weights)) return std::nullopt;
+  auto own =
+      command.resume == "auto" ? engine::newest_whole_checkpoint(command.run.folder + "/checkpoints") : std::nullopt;
+  if (!own) mae::Weights missing(weights);  // throws
+  return own;
 }
 
 LookAhead look_ahead_on(const kernels::Device& device) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "apps/device_options.h"
@@ -30,6 +31,10 @@ void add_execution_device_options(OptionTable& table, RunCommand& command);
 
 /// What the typed options mean, once they are parsed.
 void settle(const RunCommand& command, RunSetup& setup);
+/// Of a run that goes on, and whose file of weights is gone, the newest checkpoint: it says what the file said. Nothing
+/// where the file is there, or none was named; throws, naming it, where it is gone and there is no such run.
+std::optional<engine::FoundCheckpoint> in_place_of(const std::string& weights, const RunCommand& command);
+
 LookAhead look_ahead_on(const kernels::Device& device);
 
 /// "mae pretrain --data ..."

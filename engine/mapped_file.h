@@ -20,6 +20,9 @@ class MappedFile {
 
   /// The size is that of the moment when it was opened.
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Whether the system may fetch pages before they are touched, as it does by itself; not, where a few bytes are
+  /// wanted here and there.
+  void read_ahead(bool wanted) const;
 
  private:
   std::span<const std::byte> bytes_;  // on a page bound; empty for an empty file

@@ -41,9 +41,8 @@ struct Config {
   std::int64_t columns() const { return image_width / patch; }
   std::int64_t patches() const { return rows() * columns(); }  // L
   std::int64_t patch_values() const { return std::int64_t{patch} * patch * channels; }
-  /// Hidden width of an MLP over `width`: int(ratio x width), as the official code has it. The millionth is for a ratio
-  /// that was found by dividing, whose product may fall just short.
-  std::int64_t mlp_hidden(int width) const { return static_cast<std::int64_t>(mlp_ratio * width + 1e-6); }
+  /// Hidden width of an MLP: int(ratio x width), as the official code has it.
+  std::int64_t mlp_hidden(int width) const { return static_cast<std::int64_t>(mlp_ratio * width); }
   /// Patches kept visible: int(L (1 - ratio)), in double arithmetic, truncated, as the official code does it.
   std::int64_t keep() const { return static_cast<std::int64_t>(static_cast<double>(patches()) * (1 - mask_ratio)); }
 };

@@ -35,6 +35,10 @@ Request parse(const std::string& text) {
                        request.path.string(), "the folder alone, or the split that is there: `mae data` says which");
 }
 
+[[noreturn]] void no_split_of_file(const std::string& text) {
+  throw kernels::Error("a split is chosen for a folder, and this is a file", text, "leave it out");
+}
+
 /// DIR/train, DIR/val (valid, validation) and DIR/test; nothing where there is no DIR/train. A folder `train` alone,
 /// with images in it as in the folders beside it, is a class, of vehicles.
 std::map<Split, fs::path> split_folders(const fs::path& folder) {
@@ -90,7 +94,7 @@ CifarFiles cifar_files(const fs::path& folder) {
 Dataset open_file(const Request& request, const std::string& text, const Reading& reading) {
   const fs::path extension = request.path.extension();
   if (extension == ".csv") return open_image_csv(request.path, request.split, reading);
-  if (request.said) throw kernels::Error("a split is chosen for a folder, and this is a file", text, "leave it out");
+  if (request.said) no_split_of_file(text);
   const fs::path& path = request.path;
   if (!fs::is_regular_file(path)) throw kernels::Error("is neither a file nor a folder", text, "a file or a folder");
   if (extension == ".txt") return open_image_list(path, reading);
@@ -142,10 +146,12 @@ Dataset open_folder(const Request& request, const Reading& reading) {
 
 Dataset open_dataset(const std::string& path, const Reading& reading) {
   const Request request = parse(path);
-  const std::vector<fs::path> shards = fs::exists(request.path) ? std::vector<fs::path>() : expand_braces(path);
+  const std::vector<fs::path> shards =
+      fs::exists(request.path) ? std::vector<fs::path>() : expand_braces(request.path.string());
   if (!fs::exists(request.path) && shards.empty()) {
     throw kernels::Error("does not exist", request.path.string(), "check the path of the data set");
   }
+  if (!shards.empty() && request.said) no_split_of_file(path);
   Dataset data = !shards.empty()                  ? open_shards(shards, reading)
                  : fs::is_directory(request.path) ? open_folder(request, reading)
                                                   : open_file(request, path, reading);

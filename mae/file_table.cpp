@@ -44,7 +44,21 @@ bool is_image_name(const fs::path& path) {
   return std::find(known.begin(), known.end(), extension) != known.end() && !path.filename().string().starts_with('.');
 }
 
+bool is_tiff_name(const fs::path& path) {
+  const std::string extension = extension_of(path);
+  return extension == ".tif" || extension == ".tiff";
+}
+
 namespace {
+
+/// An array has the channels that it has, and so has a TIFF, unless there are photographs beside it.
+bool keeps_channels(const FileTable& table) {
+  if (!is_tiff_name(table.name(0))) return table.name(0).ends_with(".npy");
+  for (std::int64_t i = 0; i < table.size(); ++i) {
+    if (!table.name(i).ends_with(".npy") && !is_tiff_name(table.name(i))) return false;
+  }
+  return true;
+}
 
 /// The files of a table, on the disk or in memory.
 struct Files {
@@ -106,9 +120,7 @@ Dataset dataset_of(FileTable table, std::string format, const Reading& reading, 
   table.shrink();
   const auto files = std::make_shared<const Files>(Files{std::move(table), bytes_of});
   Reading each = reading;
-  const std::string kind = extension_of(files->table.name(0));
-  const bool keeps_channels = kind == ".npy" || kind == ".tif" || kind == ".tiff";
-  if (each.channels == 0 && !keeps_channels) each.channels = 3;
+  if (each.channels == 0 && !keeps_channels(files->table)) each.channels = 3;
   const Image first = first_readable(*files, each);
   each.channels = first.channels;
 

@@ -42,13 +42,15 @@ std::string extension_of(const std::filesystem::path& path);
 /// Whether the extension is one of .jpg .jpeg .png .tif .tiff .npy, in any case, of a file that is not hidden.
 bool is_image_name(const std::filesystem::path& path);
 
+bool is_tiff_name(const std::filesystem::path& path);
+
 /// The bytes of a table's file i that are in memory, for as long as there is a copy of the function.
 using BytesOf = std::function<std::span<const std::byte>(std::int64_t i)>;
 
 /// The data set of these files, which are read from the disk where there is no `bytes_of`; `format` as in Dataset. Its
-/// pixel type, and without reading.channels the channels of .npy and TIFF files, are those of the first that can be
-/// read. The fingerprint covers the format, names, sizes, labels where they are not told by the names, the first 4 KiB
-/// of the first file, and Orientation::upright: it changes pixels.
+/// pixel type, and without reading.channels the channels of .npy files, and of TIFF without photographs beside them,
+/// are those of the first that can be read. The fingerprint covers the format, names, sizes, labels where they are not
+/// told by the names, the first 4 KiB of the first file, and Orientation::upright: it changes pixels.
 Dataset dataset_of(FileTable table, std::string format, const Reading& reading, std::vector<std::string> classes,
                    const BytesOf& bytes_of = {});
 

@@ -79,14 +79,18 @@ Dataset open_image_folder(const fs::path& folder, const Reading& reading) {
   Found loose = files_in(folder, folder, false);
   FileTable table(folder);
   std::vector<std::string> classes;
-  if (loose.images.empty()) {
+  // A TIFF beside class folders is an overview, a map, a mosaic: it does not take the classes away.
+  if (std::all_of(loose.images.begin(), loose.images.end(), is_tiff_name)) {
     for (const std::string& name : folder_names(folder)) {
       const Found found = files_in(folder / name, folder, true);
       for (const std::string& image : found.images) table.add(image, static_cast<int>(classes.size()));
       if (!found.images.empty()) classes.push_back(name);
       for (const auto& [kind, count] : found.left_out) loose.left_out[kind] += count;
     }
-  } else {
+  }
+  if (table.size() > 0) {
+    for (const std::string& image : loose.images) ++loose.left_out[extension_of(image)];
+  } else if (!loose.images.empty()) {
     loose = files_in(folder, folder, true);
     for (const std::string& image : loose.images) table.add(image, -1);
   }

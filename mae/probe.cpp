@@ -116,7 +116,8 @@ std::int64_t check_features(const Features& train, const Features& test, std::in
     if (!std::all_of(part->values.begin(), part->values.end(), [](float v) { return std::isfinite(v); }))
       throw Error("some values are not finite", where, "a checkpoint from before the training diverged");
     if (*std::min_element(part->labels.begin(), part->labels.end()) < 0)
-      throw Error("some samples have no label", where, "a data set with labels: folders DIR/<class>/, IDX or CIFAR-10");
+      throw Error("some samples have no label", where,
+                  "class folders, IDX, CIFAR, tar shards with .cls files, or a table");
   }
   const std::int64_t classes = std::int64_t{1} + *std::max_element(train.labels.begin(), train.labels.end());
   if (classes < 2) throw Error("there is only one class", who + ": training features");

@@ -54,22 +54,34 @@ struct Shards {
   int last_label = -1;
 };
 
+/// a.tar.gz and a.tgz -> a.tar.
+fs::path unpacked_name(fs::path shard) {
+  const fs::path extension = shard.extension();
+  if (extension == ".tgz") return shard.replace_extension(".tar");
+  return extension == ".gz" ? shard.replace_extension() : shard;
+}
+
 /// Adds the samples of one shard.
 class ShardReader {
  public:
-  ShardReader(Shards& to, const fs::path& path) : to_(to), path_(path) {}
+  ShardReader(Shards& to, const fs::path& path)
+      : to_(to), path_(path), shard_(unpacked_name(path.lexically_relative(to.table.folder()))) {}
 
   void read(const std::vector<TarMember>& members) {
     for (const TarMember& member : members) {
       const SampleName name(member.name);
+      if (name.key.empty() || name.key.ends_with('/') || name.extension.empty()) {  // hidden: ._0.jpg of a Mac
+        ++to_.left_out[name.extension.empty() ? "no extension" : "hidden"];
+        continue;
+      }
       if (name.key != key_) finish();
       key_ = name.key;
       if (is_label(member.name)) {
-        label_ = label_in(member.bytes, (path_ / member.name).string());
+        label_ = label_in(member.bytes, (path_ / fs::path(member.name).relative_path()).string());
       } else if (is_sample_image(member.name) && image_ == nullptr) {
         image_ = &member;
       } else {
-        ++to_.left_out[name.extension.empty() ? "no extension" : "." + std::string(name.extension)];
+        ++to_.left_out["." + std::string(name.extension)];
       }
     }
     finish();
@@ -78,7 +90,7 @@ class ShardReader {
  private:
   void finish() {
     if (image_ != nullptr) {
-      to_.table.add((path_.lexically_relative(to_.table.folder()) / image_->name).string(), label_);
+      to_.table.add((shard_ / fs::path(image_->name).relative_path()).string(), label_);
       to_.images.push_back(image_->bytes);
       to_.last_label = std::max(to_.last_label, label_);
     }
@@ -87,13 +99,15 @@ class ShardReader {
 
   Shards& to_;
   const fs::path& path_;
+  fs::path shard_;  // in names of samples, which do not change where it is unpacked
   std::string_view key_;
   const TarMember* image_ = nullptr;
   int label_ = -1;
 };
 
-/// A whole word of the name: imagenet-val-0007.tar.
-std::optional<Split> split_in(const std::string& name) {
+/// A whole word of the name, in any case: imagenet-val-0007.tar.
+std::optional<Split> split_in(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
   for (std::size_t begin = 0; begin < name.size();) {
     const auto is_letter = [](unsigned char c) { return std::isalpha(c) != 0; };
     const auto end = std::find_if_not(name.begin() + static_cast<std::ptrdiff_t>(begin), name.end(), is_letter);
@@ -122,14 +136,16 @@ std::map<Split, std::vector<fs::path>> shards_in(const fs::path& folder) {
 
 std::vector<fs::path> expand_braces(const std::string& pattern) {
   const std::size_t open = pattern.find('{'), dots = pattern.find("..", open), close = pattern.find('}', open);
-  if (open == std::string::npos || dots == std::string::npos || close == std::string::npos || dots > close) return {};
+  if (!is_tar_name(pattern) || open == std::string::npos || dots == std::string::npos || close == std::string::npos ||
+      dots > close)
+    return {};
   const std::string first = pattern.substr(open + 1, dots - open - 1),
                     last = pattern.substr(dots + 2, close - dots - 2);
-  const auto begin = engine::parse_number<int>(first), end = engine::parse_number<int>(last);
-  constexpr int most = 1 << 20;
+  const auto begin = engine::parse_number<std::int64_t>(first), end = engine::parse_number<std::int64_t>(last);
+  constexpr std::int64_t most = 1 << 20;
   if (!begin || !end || *begin < 0 || *end < *begin || *end - *begin >= most) return {};
   std::vector<fs::path> paths;
-  for (int i = *begin; i <= *end; ++i) {
+  for (std::int64_t count = *end - *begin + 1, i = *begin; count > 0; --count, ++i) {
     std::string number = std::to_string(i);
     number.insert(0, first.size() - std::min(first.size(), number.size()), '0');
     paths.push_back(pattern.substr(0, open) + number + pattern.substr(close + 1));
@@ -145,6 +161,7 @@ Dataset open_shards(const std::vector<fs::path>& paths, const Reading& reading) 
     const TarContent shard = read_tar(path.string(), wanted, most_in_memory - held);
     held += shard.held;
     ShardReader(*shards, path).read(shard.members);
+    if (shard.others > 0) shards->left_out["no regular file"] += shard.others;
     shards->memory.push_back(shard.memory);
   }
   if (shards->table.size() == 0)

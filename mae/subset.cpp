@@ -36,7 +36,8 @@ Dataset label_fraction(const Dataset& data, double fraction, std::uint32_t seed)
   if (!(fraction > 0 && fraction <= 1))
     throw kernels::Error("a part of " + std::to_string(fraction) + " is asked for", data.path, "above 0, at most 1");
   if (data.classes.empty())
-    throw kernels::Error("has no labels to take a part of", data.path, "class folders, or an IDX or CIFAR-10 file");
+    throw kernels::Error("has no labels to take a part of", data.path,
+                         "class folders, IDX, CIFAR, tar shards with .cls files, or a table");
   std::vector<std::int64_t> labelled, counts(data.classes.size());
   std::vector<std::int32_t> labels;
   for (std::int64_t i = 0; i < data.size; ++i) {

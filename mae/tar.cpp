@@ -36,6 +36,11 @@ namespace mae {
 namespace {
 
 constexpr std::size_t tar_block = 512, tar_piece = std::size_t{1} << 20;
+constexpr const char* goes_on = "it goes on behind its end: a hole in it, or several files in one";
+
+bool all_zero(std::span<const std::byte> bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
+}
 
 /// A walk through a tar file: plain in memory, or through zlib, which compares its checksum.
 class TarWalk {
@@ -84,31 +89,40 @@ class TarWalk {
       const auto wanted = static_cast<la_ssize_t>(content.size() - old);
       if (archive_read_data(archive_.get(), &content[old], content.size() - old) != wanted) refuse();
     }
+    content.shrink_to_fit();
     return content;
   }
 
-  /// Unpacks what is left, up to the checksum.
-  void finish() {
-    const void* bytes = nullptr;
-    la_ssize_t got = 1;
-    while (got > 0) got = unpack(&bytes);
-    if (got < 0) refuse();
+  /// Behind the end, up to the checksum, there is nothing but zeros.
+  void finish_unpacking() {
+    const std::size_t last = total_ - static_cast<std::size_t>(got_);  // where the piece begins that was unpacked last
+    std::size_t behind = std::min(total_, std::max(last, place())) - last;
+    do {
+      if (!all_zero(std::span(unpacked_).first(static_cast<std::size_t>(got_)).subspan(behind))) refuse(goes_on);
+      const void* bytes = nullptr;
+      if (unpack(&bytes) < 0) refuse();
+      behind = 0;
+    } while (got_ > 0);
   }
 
  private:
   la_ssize_t unpack(const void** bytes) {
     *bytes = unpacked_.data();
-    const int got = gzread(gzip_.get(), unpacked_.data(), static_cast<unsigned>(unpacked_.size()));
+    got_ = gzread(gzip_.get(), unpacked_.data(), static_cast<unsigned>(unpacked_.size()));
     int status = Z_OK;
     const char* fault = gzerror(gzip_.get(), &status);
-    if (got >= 0 && status >= 0) return got;
+    total_ += static_cast<std::size_t>(std::max(got_, 0));
+    if (got_ >= 0 && status >= 0) return got_;
+    got_ = 0;
     archive_set_error(archive_.get(), EIO, "%s", fault);
     return -1;
   }
 
   const std::string& path_;
   std::unique_ptr<gzFile_s, int (*)(gzFile)> gzip_;  // null: plain
-  std::vector<std::byte> unpacked_;
+  std::vector<std::byte> unpacked_;                  // a piece
+  int got_ = 0;                                      // bytes of it
+  std::size_t total_ = 0;                            // bytes that were unpacked so far
   std::unique_ptr<archive, int (*)(archive*)> archive_;
 };
 
@@ -122,23 +136,23 @@ bool is_content(archive_entry* entry) {
   return archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == nullptr &&
          archive_entry_sparse_count(entry) == 0;
 }
-
-/// Two empty blocks end a tar file.
-bool has_end(std::span<const std::byte> file) {
-  if (file.size() < 2 * tar_block) return false;
-  const auto end = file.last(2 * tar_block);
-  return std::all_of(end.begin(), end.end(), [](std::byte b) { return b == std::byte{0}; });
-}
+bool is_folder(archive_entry* entry) { return archive_entry_filetype(entry) == AE_IFDIR; }
 
 using Wanted = std::function<bool(std::string_view)>;
 
+/// Only headers are touched: of a gigabyte, some megabytes are read from the disk.
 TarContent plain(const std::string& path, std::shared_ptr<const engine::MappedFile> file, const Wanted& wanted) {
   const std::span<const std::byte> bytes = file->bytes();
+  file->read_ahead(false);
   TarWalk walk(path, bytes);
-  if (!has_end(bytes)) walk.refuse("it lacks the empty blocks at its end");
-  TarContent content{.members = {}, .memory = std::move(file)};
+  if (bytes.size() < 2 * tar_block || !all_zero(bytes.last(2 * tar_block)))
+    walk.refuse("it lacks the two empty blocks at its end");
+  TarContent content{.members = {}, .memory = file};
   while (archive_entry* entry = walk.next()) {
-    if (!is_content(entry)) continue;
+    if (!is_content(entry)) {
+      if (!is_folder(entry)) ++content.others;
+      continue;
+    }
     TarMember& member = content.members.emplace_back(TarMember{path_of(entry), {}});
     if (!wanted(member.name)) continue;
     const std::size_t place = walk.place();
@@ -146,6 +160,8 @@ TarContent plain(const std::string& path, std::shared_ptr<const engine::MappedFi
     if (place > bytes.size() || size > bytes.size() - place) walk.refuse("it ends in a member");
     member.bytes = bytes.subspan(place, size);
   }
+  if (!all_zero(bytes.subspan(std::min(walk.place(), bytes.size())))) walk.refuse(goes_on);
+  file->read_ahead(true);
   return content;
 }
 
@@ -154,7 +170,10 @@ TarContent unpacked(const std::string& path, const Wanted& wanted, std::uint64_t
   TarContent content{.members = {}, .memory = memory};
   TarWalk walk(path);
   while (archive_entry* entry = walk.next()) {
-    if (!is_content(entry)) continue;
+    if (!is_content(entry)) {
+      if (!is_folder(entry)) ++content.others;
+      continue;
+    }
     TarMember& member = content.members.emplace_back(TarMember{path_of(entry), {}});
     if (!wanted(member.name)) continue;
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
@@ -165,7 +184,7 @@ TarContent unpacked(const std::string& path, const Wanted& wanted, std::uint64_t
     member.bytes = memory->emplace_back(walk.content(size));
     content.held += size;
   }
-  walk.finish();
+  walk.finish_unpacking();
   return content;
 }
 

@@ -9,21 +9,29 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <string_view>
+#include <utility>
 
 namespace mae {
 namespace {
 
 using kernels::DType;
 
-// No compression that photographs are stored in makes so much of a byte, and a small damaged file cannot ask for more.
-constexpr std::size_t most_from_a_byte = 4096;
+/// Bytes of samples that a byte of the file can hold: no compression of photographs makes more of it, and a small
+/// damaged file cannot ask for much memory.
+std::size_t most_from_a_byte(int compression) {
+  if (compression == COMPRESSION_NONE) return 1;
+  if (compression == COMPRESSION_PACKBITS) return 64;  // two bytes for up to 128
+  if (compression == COMPRESSION_DEFLATE || compression == COMPRESSION_ADOBE_DEFLATE) return 1032;
+  return 4096;
+}
+constexpr std::size_t most_of_a_block = std::size_t{16} << 20;  // bytes of a tile or strip beyond those of the image
 
 /// A file that lies in memory, and libtiff's first complaint of it.
 struct Source {
   std::span<const std::byte> file;
   std::size_t at = 0;
   std::string fault;
+  bool reading = false;  // the pixels, of which a warning says that they are not whole; before, it is of tags
 };
 Source& source_of(thandle_t handle) { return *static_cast<Source*>(handle); }
 
@@ -61,23 +69,21 @@ int on_error(TIFF*, void* source, const char*, const char* format, va_list value
   note(*static_cast<Source*>(source), format, values);
   return 1;
 }
-/// Tags that it does not know are none of our business; of the pixels, a warning says that they are not whole.
-int on_warning(TIFF*, void* source, const char* module, const char* format, va_list values) {
-  const std::string_view from = module ? module : "";
-  const bool of_tags = from.starts_with("TIFFReadDirectory") || from.starts_with("TIFFReadCustomDirectory") ||
-                       from.starts_with("TIFFFetch");
-  if (!of_tags) note(*static_cast<Source*>(source), format, values);
+int on_warning(TIFF*, void* source, const char*, const char* format, va_list values) {
+  Source& s = *static_cast<Source*>(source);
+  if (s.reading) note(s, format, values);
   return 1;
 }
 
 using Handle = std::unique_ptr<TIFF, decltype(&TIFFClose)>;
 
-Handle open(Source& source, std::size_t most_memory) {
+Handle open(Source& source) {
   const std::unique_ptr<TIFFOpenOptions, decltype(&TIFFOpenOptionsFree)> options(TIFFOpenOptionsAlloc(),
                                                                                  TIFFOpenOptionsFree);
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), on_error, &source);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), on_warning, &source);
-  TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(most_memory));
+  TIFFOpenOptionsSetMaxSingleMemAlloc(
+      options.get(), static_cast<tmsize_t>(most_from_a_byte(0) * source.file.size() + most_of_a_block));
   return {TIFFClientOpenExt("a file in memory", "r", &source, read_some, write_none, seek, close_nothing, size_of_file,
                             map_file, unmap_nothing, options.get()),
           TIFFClose};
@@ -121,12 +127,20 @@ std::string unknown_kind(TIFF* tiff, const Layout& l) {
            " bits that are not unsigned numbers of 8 or 16 bits, nor floats of 32";
   if (!TIFFIsCODECConfigured(static_cast<std::uint16_t>(compression)))
     return "TIFF whose compression " + std::to_string(compression) + " this machine's libtiff cannot read";
+  const bool one = l.colours == 1;
   const bool known = l.photometric == PHOTOMETRIC_MINISBLACK || l.photometric == PHOTOMETRIC_RGB ||
-                     (l.photometric == PHOTOMETRIC_MINISWHITE && whole) ||
+                     (l.photometric == PHOTOMETRIC_MINISWHITE && whole && one) ||
                      (l.photometric == PHOTOMETRIC_PALETTE && bits == 8 && l.samples == 1) ||
                      (l.photometric == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG);
   if (!known) return "TIFF whose colours are of kind " + std::to_string(l.photometric) + ", not grey, RGB or a palette";
   return {};
+}
+
+/// A file may leave it out.
+int photometric_of(TIFF* tiff, std::size_t samples) {
+  std::uint16_t kind = 0;
+  if (TIFFGetField(tiff, TIFFTAG_PHOTOMETRIC, &kind) == 1) return kind;
+  return samples >= 3 ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK;
 }
 
 Layout layout_of(TIFF* tiff, std::size_t file_bytes, const std::string& where) {
@@ -141,9 +155,10 @@ Layout layout_of(TIFF* tiff, std::size_t file_bytes, const std::string& where) {
                  .dtype = bits == 8    ? DType::u8
                           : bits == 16 ? DType::u16
                                        : DType::f32,
-                 .photometric = field<std::uint16_t>(tiff, TIFFTAG_PHOTOMETRIC),
+                 .photometric = photometric_of(tiff, samples),
                  .planes = field<std::uint16_t>(tiff, TIFFTAG_PLANARCONFIG) == PLANARCONFIG_SEPARATE,
                  .tiles = TIFFIsTiled(tiff) != 0};
+  const std::size_t most = most_from_a_byte(field<std::uint16_t>(tiff, TIFFTAG_COMPRESSION));
   const std::string size = std::to_string(l.width) + " x " + std::to_string(l.height);
   if (const std::string what = unknown_kind(tiff, l); !what.empty()) throw kernels::Error(what, where, convert_it);
   if (too_large(static_cast<std::int64_t>(l.height), static_cast<std::int64_t>(l.width)))
@@ -151,7 +166,7 @@ Layout layout_of(TIFF* tiff, std::size_t file_bytes, const std::string& where) {
   if (l.samples < 1 || l.samples > max_channels)
     throw kernels::Error("TIFF of " + std::to_string(l.samples) + " samples a pixel; up to 64 are read", where,
                          convert_it);
-  if (l.height * l.width * l.samples * l.sample() > most_from_a_byte * file_bytes || l.height * l.width == 0)
+  if (l.height * l.width * l.samples * l.sample() > most * file_bytes || l.height * l.width == 0)
     throw kernels::Error(
         "cut or damaged TIFF: " + std::to_string(file_bytes) + " bytes cannot hold " + size + " pixels", where,
         "replace the file, or remove it from the data");
@@ -161,8 +176,7 @@ Layout layout_of(TIFF* tiff, std::size_t file_bytes, const std::string& where) {
 /// The pixels of the file, its parts one after the other.
 class PixelReader {
  public:
-  PixelReader(TIFF* tiff, const Layout& layout, std::size_t most_memory)
-      : tiff_(tiff), l_(layout), most_memory_(most_memory) {}
+  PixelReader(TIFF* tiff, const Layout& layout) : tiff_(tiff), l_(layout) {}
 
   /// False where they cannot be read, and libtiff has said why.
   bool read(std::byte* to) {
@@ -172,9 +186,9 @@ class PixelReader {
     if (!tiles) height_ = std::min(height_, l_.height);
     if (height_ == 0 || width_ == 0) return false;
     const tmsize_t bytes = tiles ? TIFFTileSize(tiff_) : TIFFStripSize(tiff_);
-    if (bytes <= 0 || static_cast<std::size_t>(bytes) > most_memory_) return false;
-    block_.resize(static_cast<std::size_t>(bytes));
     const std::size_t part = l_.height * l_.width * l_.pixel();
+    if (bytes <= 0 || static_cast<std::size_t>(bytes) > part + most_of_a_block) return false;
+    block_.resize(static_cast<std::size_t>(bytes));
     for (std::size_t p = 0; p < l_.parts(); ++p) {
       for (std::size_t y = 0; y < l_.height; y += height_) {
         for (std::size_t x = 0; x < l_.width; x += width_) {
@@ -205,19 +219,23 @@ class PixelReader {
 
   TIFF* tiff_;
   const Layout& l_;
-  std::size_t most_memory_;
   std::size_t height_ = 0, width_ = 0;  // of a strip or tile
   std::vector<std::byte> block_;
 };
 
 /// The first `channels` samples of every pixel, side by side.
-Image side_by_side(const Layout& l, const std::vector<std::byte>& stored, std::size_t channels) {
-  Image image = make_image(static_cast<int>(l.height), static_cast<int>(l.width), static_cast<int>(channels), l.dtype);
-  const std::size_t count = l.height * l.width, sample = l.sample();
+Image side_by_side(const Layout& l, std::vector<std::byte> stored, std::size_t channels) {
+  Image image{.height = static_cast<int>(l.height),
+              .width = static_cast<int>(l.width),
+              .channels = static_cast<int>(channels),
+              .dtype = l.dtype,
+              .pixels = {}};
   if (!l.planes && channels == l.samples) {
-    image.pixels = stored;
+    image.pixels = std::move(stored);
     return image;
   }
+  const std::size_t count = l.height * l.width, sample = l.sample();
+  image.pixels.resize(count * channels * sample);
   for (std::size_t c = 0; c < channels; ++c) {
     const std::byte* from = &stored[l.planes ? c * count * sample : c * sample];
     for (std::size_t i = 0; i < count; ++i)
@@ -226,8 +244,12 @@ Image side_by_side(const Layout& l, const std::vector<std::byte>& stored, std::s
   return image;
 }
 
+/// 255 - v of u8, 65535 - v of u16, of the first channel: behind it there is alpha alone.
 void invert(Image& image) {
-  for (std::byte& b : image.pixels) b = ~b;  // 255 - v of u8, 65535 - v of u16
+  const std::size_t sample = kernels::size_of(image.dtype), pixel = static_cast<std::size_t>(image.channels) * sample;
+  for (std::size_t at = 0; at < image.pixels.size(); at += pixel) {
+    for (std::size_t i = 0; i < sample; ++i) image.pixels[at + i] = ~image.pixels[at + i];
+  }
 }
 
 /// The palette's colours, of 16 bits, as u8; palettes of 8 bits, which some programs write, are told by their values.
@@ -250,24 +272,24 @@ Image with_palette(TIFF* tiff, const Image& places) {
 }  // namespace
 
 Image decode_tiff(std::span<const std::byte> file, const std::string& where, int channels) {
-  const std::size_t most_memory = most_from_a_byte * file.size();
   Source source{.file = file};
   const auto damaged = [&] {
     return kernels::Error("cut or damaged TIFF" + (source.fault.empty() ? "" : ": " + source.fault), where,
                           "replace the file, or remove it from the data");
   };
-  const Handle tiff = open(source, most_memory);
+  const Handle tiff = open(source);
   if (!tiff) throw damaged();
   if (field<std::uint16_t>(tiff.get(), TIFFTAG_PHOTOMETRIC) == PHOTOMETRIC_YCBCR)
     TIFFSetField(tiff.get(), TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
   const Layout layout = layout_of(tiff.get(), file.size(), where);
   std::vector<std::byte> stored(layout.height * layout.width * layout.samples * layout.sample());
-  const bool whole = PixelReader(tiff.get(), layout, most_memory).read(stored.data());
+  source.reading = true;
+  const bool whole = PixelReader(tiff.get(), layout).read(stored.data());
   if (!whole || !source.fault.empty()) throw damaged();
   if (layout.dtype == DType::f32 && !all_finite(stored))
     throw kernels::Error("holds values that are no numbers, or infinite", where, "fill them, or remove the file");
   const bool all = channels == static_cast<int>(layout.samples);
-  Image image = side_by_side(layout, stored, all ? layout.samples : layout.colours);
+  Image image = side_by_side(layout, std::move(stored), all ? layout.samples : layout.colours);
   if (layout.photometric == PHOTOMETRIC_MINISWHITE) invert(image);
   if (layout.photometric == PHOTOMETRIC_PALETTE) image = with_palette(tiff.get(), image);
   if (image.pixels.empty()) throw damaged();

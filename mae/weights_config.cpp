@@ -72,7 +72,9 @@ class FromShapes {
     c_.patch = small(size("patch_embed.proj.weight", 4, 2), 4096, "pixels on a side of a patch");
     if (size("patch_embed.proj.weight", 4, 3) != c_.patch) refuse("its patches are no squares");
     c_.depth = blocks("blocks");
-    c_.mlp_ratio = size("blocks.0.mlp.fc1.weight", 2, 0) / static_cast<double>(c_.dim);
+    const int hidden = size("blocks.0.mlp.fc1.weight", 2, 0);
+    c_.mlp_ratio = hidden / static_cast<double>(c_.dim);
+    if (c_.mlp_hidden(c_.dim) < hidden) c_.mlp_ratio = std::nextafter(c_.mlp_ratio, 2 * c_.mlp_ratio);
     c_.qkv_bias = weights_.find("blocks.0.attn.qkv.bias") != nullptr;
     c_.heads = heads();
     grid();

@@ -12,13 +12,6 @@ else()
   list(APPEND catch_flags -w UnmatchedTestSpec)
 endif()
 
-# The time of tests is the compiler's.
-if(MAE_SANITIZE)
-  set(test_options -O0 ${checked_less})
-else()
-  set(test_options $<$<CONFIG:Release>:$<IF:$<STREQUAL:${layer},kernels>,-O1,-O0>>)
-endif()
-
 # mae_tests(layer LINKS targets): tests/<layer>/test_*.cpp -> binary test_<layer>, tests <layer>.<file>; tests of the
 # house itself have no layer in their name: `arrows`
 function(mae_tests layer)
@@ -41,7 +34,14 @@ function(mae_tests layer)
   list(FILTER helpers EXCLUDE REGEX "catch_main|mae_faults")
   target_sources(test_${layer} PRIVATE ${helpers})
   target_link_libraries(test_${layer} PRIVATE mae_flags ${ARG_LINKS} catch_main)
-  target_compile_options(test_${layer} PRIVATE ${test_options})
+  # The time of tests is the compiler's; those of kernels compute references themselves.
+  if(MAE_SANITIZE)
+    target_compile_options(test_${layer} PRIVATE -O0 ${checked_less})
+  elseif(layer STREQUAL kernels)
+    target_compile_options(test_${layer} PRIVATE $<$<CONFIG:Release>:-O1>)
+  else()
+    target_compile_options(test_${layer} PRIVATE $<$<CONFIG:Release>:-O0>)
+  endif()
   mae_unity(test_${layer} 6)
   target_compile_definitions(test_${layer} PRIVATE MAE_SOURCE_DIR="${CMAKE_SOURCE_DIR}" MAE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   foreach(source IN LISTS sources)

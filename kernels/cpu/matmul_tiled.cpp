@@ -7,8 +7,9 @@
 //               everything is then read in order
 //
 // A tile of out has six rows of sixteen columns, or, where vectors hold sixteen, fourteen of thirty-two.
-// A sum is made of parts of `chain` products (tile.h); bias, residual and what out holds come before the first one. How
-// out is cut does not touch the order of any sum: it may depend on the number of workers, the bits do not.
+// A sum is made of parts of `chain` products (tile.h). Bias, residual and what out holds come before the first part; to
+// a tile at the right edge of out, before all of them. How out is cut does not touch the order of any sum: it may
+// depend on the number of workers, the bits do not.
 #include <algorithm>
 
 #include "kernels/cpu/matmul.h"

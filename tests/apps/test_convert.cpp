@@ -5,6 +5,7 @@
 #include "engine/files.h"
 #include "engine/json.h"
 #include "engine/safetensors.h"
+#include "mae/image.h"
 #include "mae/model_file.h"
 #include "tests/support/catch.h"
 #include "tests/support/folder.h"
@@ -139,9 +140,15 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
     fs::copy(hub, folder.file("hub"));
     succeeded(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--stop-after", "1"}));
     fs::remove_all(folder.file("hub"));
-    succeeded(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--resume", "auto"}));
-    CHECK(engine::read_file(engine::newest_whole_checkpoint(folder.file("again/checkpoints"))->path).size() ==
-          engine::read_file(checkpoint).size());
+    const Words again = joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--resume", "auto"});
+    for (const Words& change : {Words{"--mask-ratio", "0.5"}, {"--ln-eps", "1e-3"}, {"--decoder-depth", "7"}}) {
+      const test::Answer other = mae_answer(joined(again, change));
+      INFO(change[0] << ": " << other.error);
+      CHECK(other.code == apps::bad_input);
+    }
+    succeeded(again);
+    const auto log = [&](const std::string& run) { return engine::read_file(run + "/log.jsonl"); };
+    CHECK(log(folder.file("again")) == log(fs::path(checkpoint).parent_path().parent_path().string()));
     const test::Answer fresh = mae_answer(init_words(folder.path(), folder.file("fresh"), folder.file("hub")));
     CHECK(fresh.code == apps::bad_input);
     CHECK_THAT(fresh.error, ContainsSubstring("hub"));

@@ -1,4 +1,4 @@
-"""Feeds mutated copies of good files to `mae`: images, IDX, tables, configs, checkpoints.
+"""Feeds mutated copies of good files to `mae`: images, IDX, tar shards, tables, configs, checkpoints.
 
     /usr/bin/python3 tests/fuzz/mutate.py build/asan/mae 10000 [first]
 
@@ -125,8 +125,13 @@ class Bench:
         self.checkpoint = max((folder / "good" / "checkpoints").iterdir())
         self.config = folder / "good" / "config.toml"
         self.pngs = [data for _, data in make_corpus.png_files()]
-        self.jpegs = [data for _, data in make_corpus.jpeg_files()]
-        self.arrays = [data for _, data in make_corpus.npy_files()]
+        self.others = {
+            "jpg": [data for _, data in make_corpus.jpeg_files()],
+            "npy": [data for _, data in make_corpus.npy_files()],
+            "tif": [data for _, data in make_corpus.tiff_files()],
+        }
+        shard = make_corpus.tar([(f"{i}.png", self.pngs[0]) for i in range(8)] + [("7.cls", b"3\n")])
+        self.shards = [("bad.tar", shard), ("bad.tgz", gzip.compress(shard, mtime=0))]
         tables = dict(make_corpus.csv_files())
         self.tables = [
             ("bad.csv", tables["table"] + b"a.png,cat,train\n" * 8),
@@ -153,16 +158,20 @@ class Bench:
         return ["pretrain", "--data", data, "--out", str(self.out / "run"), *SMALL, *more, "--stop-after", "1"]
 
     def image(self, r):
-        kind = r.choice(["png", "png", "jpg", "npy"])
+        kind = r.choice(["png", "png", *self.others])
         if kind == "png":
             change = mutated if r.random() < 0.2 else mutated_png
             data = change(r.choice(self.pngs), r)
         else:
-            data = mutated(r.choice(self.jpegs if kind == "jpg" else self.arrays), r)
+            data = mutated(r.choice(self.others[kind]), r)
         return self.reconstruct(self.put("bad." + kind, data))
 
     def idx(self, r):
         return self.pretrain(self.put("train-images-idx3-ubyte", mutated(r.choice(self.images), r)))
+
+    def shard(self, r):
+        name, content = r.choice(self.shards)
+        return self.pretrain(self.put(name, mutated(content, r)))
 
     def table(self, r):
         for name in "ab":
@@ -208,7 +217,7 @@ class Bench:
     def try_one(self, i):
         r = random.Random(i)
         kinds = [self.image, self.image, self.checkpoint_file, self.checkpoint_file, self.toml, self.toml, self.idx]
-        kind = r.choice(kinds + [self.table, self.resume])
+        kind = r.choice(kinds + [self.shard, self.table, self.resume])
         for folder in (self.out, self.bad):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

@@ -183,6 +183,25 @@ TEST_CASE("CIFAR-10: planes become pixels") {
   CHECK_THROWS_WITH(open_dataset(cut), ContainsSubstring(cut));
 }
 
+TEST_CASE("image folder: a TIFF beside class folders takes no classes away, nor colour from photographs") {
+  const TempDir dir;
+  const Bytes tiff = read_bytes(MAE_SOURCE_DIR "/tests/fuzz/corpus/tiff/grey8");
+  write_file(dir / "a/1.png", png_bytes(dir, 6, 5, 3, 1));
+  write_file(dir / "b/0.tif", tiff);
+  write_file(dir / "overview.tif", tiff);
+  const Dataset data = open_dataset(dir.string());
+  CHECK(data.classes == std::vector<std::string>{"a", "b"});
+  CHECK(data.size == 2);
+  CHECK(data.channels == 3);
+  CHECK(data.image(1).channels == 3);
+  CHECK(data.left_out == std::map<std::string, std::int64_t>{{".tif", 1}});
+
+  std::filesystem::remove_all(dir / "a");
+  CHECK(open_dataset(dir.string()).channels == 1);  // TIFF alone keeps what it has
+  std::filesystem::remove_all(dir / "b");
+  CHECK(open_dataset(dir.string()).size == 1);
+}
+
 TEST_CASE("CIFAR-100: fine labels, told by the size of a record") {
   const TempDir dir;
   Bytes records = noise_bytes(3 * 3074, 5);

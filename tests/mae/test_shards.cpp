@@ -122,6 +122,31 @@ TEST_CASE("tar shards: a folder, its splits by their names, and braces") {
   CHECK(value_of(open_dataset(dir / "only"), 0) == 3);
 }
 
+TEST_CASE("tar shards: hidden files and links break no sample, and names are the same where a shard is unpacked") {
+  const support::TempDir dir;
+  const Bytes plain = tar_of({{"a/._0.npy", pixel(1)},
+                              {"a/0.npy", pixel(10)},
+                              {"a/._0.cls", bytes_of("x")},
+                              {"README", bytes_of("x")},
+                              {"a/0.cls", bytes_of("2")},
+                              {"/abs/1.npy", pixel(11)}});
+  support::write_file(dir / "plain/s.tar", plain);
+  std::filesystem::create_directory(dir / "gzip");
+  write_gzip(dir / "gzip/s.tar.gz", plain);
+  std::filesystem::create_directory(dir / "tgz");
+  write_gzip(dir / "tgz/s.tgz", plain);
+  const Dataset data = open_dataset(dir / "plain");
+  CHECK(data.size == 2);
+  CHECK((data.label(0) == 2 && data.label(1) == -1));
+  CHECK(data.file(1) == dir / "plain/s.tar/abs/1.npy");
+  CHECK(data.left_out == std::map<std::string, std::int64_t>{{"hidden", 2}, {"no extension", 1}});
+  CHECK(open_dataset(dir / "gzip").fingerprint == data.fingerprint);
+  CHECK(open_dataset(dir / "tgz").fingerprint == data.fingerprint);
+  CHECK_THROWS_WITH(open_dataset(dir / "x-{9223372036854775807..9223372036854775807}.tar"),
+                    ContainsSubstring("x-9223372036854775807.tar"));
+  CHECK_THROWS_WITH(open_dataset(dir / "x-{1..2}.bin"), ContainsSubstring("does not exist"));
+}
+
 TEST_CASE("tar shards: cut and damaged files are refused by name") {
   const support::TempDir dir;
   const std::string path = dir / "a.tar";
@@ -132,6 +157,22 @@ TEST_CASE("tar shards: cut and damaged files are refused by name") {
     support::write_file(path, std::span(whole).first(size));
     CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring(path) && ContainsSubstring("cut or damaged tar"));
   }
+  support::write_file(path, tar_of({{"0.npy", pixel(10)}}, false));
+  CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("two empty blocks"));
+  // a hole where the second header was, and two shards in one file: what libarchive takes for the end
+  const Bytes three = tar_of({{"0.npy", pixel(10)}, {"1.npy", pixel(11)}, {"2.npy", pixel(12)}});
+  Bytes hole = three, both = whole;
+  std::fill_n(hole.begin() + 1024, 512, std::byte{0});
+  both.insert(both.end(), whole.begin(), whole.end());
+  for (const Bytes& content : {hole, both}) {
+    support::write_file(path, content);
+    CHECK_THROWS_WITH(open_dataset(path), ContainsSubstring("goes on behind its end"));
+    write_gzip(dir / "b.tgz", content);
+    CHECK_THROWS_WITH(open_dataset(dir / "b.tgz"), ContainsSubstring("goes on behind its end"));
+  }
+  write_gzip(dir / "b.tgz", three);
+  CHECK(open_dataset(dir / "b.tgz").size == 3);
+
   Bytes wrong = whole;
   wrong[1024 + 3] ^= std::byte{1};  // in the second header
   support::write_file(path, wrong);
