@@ -140,7 +140,8 @@ TEST_CASE("pretraining begins with weights of another size and other channels, a
     fs::copy(hub, folder.file("hub"));
     succeeded(joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--stop-after", "1"}));
     fs::remove_all(folder.file("hub"));
-    const Words again = joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--resume", "auto"});
+    const Words again =
+        joined(init_words(folder.path(), folder.file("again"), folder.file("hub")), {"--resume", "auto"});
     for (const Words& change : {Words{"--mask-ratio", "0.5"}, {"--ln-eps", "1e-3"}, {"--decoder-depth", "7"}}) {
       const test::Answer other = mae_answer(joined(again, change));
       INFO(change[0] << ": " << other.error);
