@@ -37,8 +37,7 @@ void add_options(OptionTable& table, AttentionOptions& o) {
   table
       .add("query", o.query,
            "whose attention: of the class token; of the patch at row Y and column X of the image, in the model's "
-           "pixels; or "
-           "the mean over every patch")
+           "pixels; or the mean over every patch")
       .shown_as("class|Y,X|every");
   table.add("values", o.values, "write the numbers to this file too: attentions.I of every block, in f32")
       .shown_as("SAFETENSORS");
