@@ -145,8 +145,8 @@ std::vector<fs::path> expand_braces(const std::string& pattern) {
   constexpr std::int64_t most = 1 << 20;
   if (!begin || !end || *begin < 0 || *end < *begin || *end - *begin >= most) return {};
   std::vector<fs::path> paths;
-  for (std::int64_t count = *end - *begin + 1, i = *begin; count > 0; --count, ++i) {
-    std::string number = std::to_string(i);
+  for (std::int64_t count = 0; count <= *end - *begin; ++count) {
+    std::string number = std::to_string(*begin + count);
     number.insert(0, first.size() - std::min(first.size(), number.size()), '0');
     paths.push_back(pattern.substr(0, open) + number + pattern.substr(close + 1));
   }
