@@ -136,7 +136,13 @@ bool is_content(archive_entry* entry) {
   return archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == nullptr &&
          archive_entry_sparse_count(entry) == 0;
 }
-bool is_folder(archive_entry* entry) { return archive_entry_filetype(entry) == AE_IFDIR; }
+
+/// A regular file becomes a member; null for anything else, which is counted where it is no folder.
+TarMember* add(archive_entry* entry, TarContent& content) {
+  if (is_content(entry)) return &content.members.emplace_back(TarMember{path_of(entry), {}});
+  if (archive_entry_filetype(entry) != AE_IFDIR) ++content.others;
+  return nullptr;
+}
 
 using Wanted = std::function<bool(std::string_view)>;
 
@@ -149,16 +155,12 @@ TarContent plain(const std::string& path, std::shared_ptr<const engine::MappedFi
     walk.refuse("it lacks the two empty blocks at its end");
   TarContent content{.members = {}, .memory = file};
   while (archive_entry* entry = walk.next()) {
-    if (!is_content(entry)) {
-      if (!is_folder(entry)) ++content.others;
-      continue;
-    }
-    TarMember& member = content.members.emplace_back(TarMember{path_of(entry), {}});
-    if (!wanted(member.name)) continue;
+    TarMember* member = add(entry, content);
+    if (!member || !wanted(member->name)) continue;
     const std::size_t place = walk.place();
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
     if (place > bytes.size() || size > bytes.size() - place) walk.refuse("it ends in a member");
-    member.bytes = bytes.subspan(place, size);
+    member->bytes = bytes.subspan(place, size);
   }
   if (!all_zero(bytes.subspan(std::min(walk.place(), bytes.size())))) walk.refuse(goes_on);
   file->read_ahead(true);
@@ -170,18 +172,14 @@ TarContent unpacked(const std::string& path, const Wanted& wanted, std::uint64_t
   TarContent content{.members = {}, .memory = memory};
   TarWalk walk(path);
   while (archive_entry* entry = walk.next()) {
-    if (!is_content(entry)) {
-      if (!is_folder(entry)) ++content.others;
-      continue;
-    }
-    TarMember& member = content.members.emplace_back(TarMember{path_of(entry), {}});
-    if (!wanted(member.name)) continue;
+    TarMember* member = add(entry, content);
+    if (!member || !wanted(member->name)) continue;
     const auto size = static_cast<std::uint64_t>(archive_entry_size(entry));
     if (size > most - content.held)
       throw kernels::Error(
           "is compressed, and more than " + std::to_string(most >> 20) + " MiB would have to be held in memory", path,
           "gunzip: plain tar files are read where they lie");
-    member.bytes = memory->emplace_back(walk.content(size));
+    member->bytes = memory->emplace_back(walk.content(size));
     content.held += size;
   }
   walk.finish_unpacking();
